@@ -1,0 +1,1 @@
+"""The Primase service: biological sequence models behind one typed gRPC contract."""

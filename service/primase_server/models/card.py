@@ -1,0 +1,58 @@
+"""What a served model tells about itself."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class WeightsSource(Enum):
+    """Where a model's numbers came from."""
+
+    FILE = "file"
+    HUB = "hub"
+    RANDOM = "random"
+    FIXTURE = "fixture"
+    DEMO = "demo"
+
+
+class ModelState(Enum):
+    """Whether a configured model can answer."""
+
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Identity of the weights in use; `checksum` is `sha256:<hex>` over the files read, or empty."""
+
+    source: WeightsSource
+    revision: str = ""
+    checksum: str = ""
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer a caller can ask for: its name, index and width (numbers per position)."""
+
+    name: str
+    index: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything GetModel says of a loaded model that its family knows."""
+
+    name: str
+    family: str
+    variant: str
+    num_parameters: int
+    layers: tuple[Layer, ...]
+    num_heads: int
+    weights: Weights
+    dtype: str
+    device: str
+    outputs: tuple[str, ...] = field(default=())
+    precision_note: str = ""
