@@ -1,0 +1,1 @@
+"""Client of Primase, a service for biological sequence models."""
