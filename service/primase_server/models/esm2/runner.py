@@ -1,0 +1,98 @@
+"""Runs batches of ESM-2 passes on one device."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from primase_server.errors import PrecisionUnverified
+from primase_server.models.card import Layer, ModelCard, Weights
+from primase_server.models.esm2 import cost
+from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
+from primase_server.models.esm2.batch import pack, packing_order
+from primase_server.models.esm2.collector import Collector
+from primase_server.models.esm2.config import Esm2Config, variant_of
+from primase_server.models.esm2.model import Esm2
+from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, require_passes
+from primase_server.models.esm2.served import Esm2Served
+
+FAMILY = "esm2"
+
+
+class Esm2Runner:
+    """One loaded model; `run` is to be called from one thread at a time."""
+
+    def __init__(self, model: Esm2, weights: Weights) -> None:
+        self.model = model
+        self.weights = weights
+
+    @property
+    def config(self) -> Esm2Config:
+        """Shape of the model."""
+        return self.model.config
+
+    @property
+    def served(self) -> Esm2Served:
+        """What the work items need to know of this model."""
+        return Esm2Served(
+            self.config,
+            has_contacts=self.model.contact_head is not None,
+            has_logits=self.model.lm_head is not None,
+            dtype_bytes=self.model.dtype.itemsize,
+        )
+
+    @torch.inference_mode()
+    def run(self, payloads: Sequence[object]) -> list[Esm2Output]:
+        """One output for each Esm2Pass, in order; the batch is theirs and is not split.
+
+        Raises OutputUnavailable for contacts or logits whose head was not loaded; an
+        out-of-memory error of torch passes through.
+        """
+        passes = require_passes(payloads)
+        for work in passes:
+            self.served.require(contacts=work.contacts, logits=work.num_logit_rows > 0)
+        if not passes:
+            return []
+        order = packing_order(passes)
+        batch = pack([passes[index] for index in order], self.model.device)
+        collector = Collector(self.model, batch)
+        outputs = collector.outputs(self.model.forward(batch, collector))
+        by_index = dict(zip(order, outputs, strict=True))
+        return [by_index[index] for index in range(len(passes))]
+
+    def workspace_bytes(self, work: Esm2Pass) -> int:
+        """Peak bytes of a pass while it runs, its results included."""
+        return cost.workspace_bytes(self.config, work, self.model.dtype.itemsize)
+
+    def cost(self, work: Esm2Pass) -> int:
+        """Floating-point operations of a pass."""
+        return cost.flops(self.config, work)
+
+    def self_check(self) -> None:
+        """Raise PrecisionUnverified when the model's numbers on a short protein are not finite.
+
+        Half precision can overflow in the residual stream of the large models.
+        """
+        last = self.config.num_layers
+        token_ids = tokenize(STANDARD_20)
+        [output] = self.run([Esm2Pass(token_ids, repr_layers=(last,), per_token=True)])
+        if output.per_token is None or not np.isfinite(output.per_token).all():
+            raise PrecisionUnverified("the model gives numbers that are not finite")
+
+    def card(self, name: str) -> ModelCard:
+        """Everything GetModel says of this model, served as `name`."""
+        return ModelCard(
+            name=name,
+            family=FAMILY,
+            variant=variant_of(self.config),
+            num_parameters=self.config.num_parameters,
+            layers=tuple(
+                Layer(str(index), index, self.config.width)
+                for index in range(self.config.num_layers + 1)
+            ),
+            num_heads=self.config.num_heads,
+            weights=self.weights,
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            device=str(self.model.device),
+            outputs=self.served.outputs,
+        )
