@@ -1,0 +1,61 @@
+# The first of these that exists makes the virtual environment: constraints.txt was resolved with 3.11.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+BUF_VERSION := 1.75.0
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PROJECTS := clients/python gateway service
+VENV := .venv/.installed
+BUF := .cache/buf/node_modules/.bin/buf
+BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
+
+.PHONY: help venv demo test lint generate bench clean
+
+help:
+	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
+	@echo "make test      run every test"
+	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
+	@echo "make generate  write the generated code from the protos"
+	@echo "make bench     run the benchmarks; BENCH=name runs one"
+	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
+	@echo "make clean     remove .venv, caches and build outputs"
+
+demo: $(VENV)
+	$(BIN)/primase serve --demo
+
+test: $(VENV)
+	$(BIN)/python -m pytest
+
+lint: $(VENV) $(BUF_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+	$(BUF) lint
+	$(BUF) format protos --diff --exit-code
+	$(BIN)/python tools/generate.py --check
+
+generate: $(VENV) $(BUF_STAMP)
+	$(BIN)/python tools/generate.py
+
+bench: $(VENV)
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+clean:
+	rm -rf .venv .cache .hypothesis $(PROJECTS:=/dist)
+	find clients gateway service tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: $(VENV)
+
+$(VENV): constraints.txt pyproject.toml VERSION $(PROJECTS:=/pyproject.toml)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Primase needs Python 3.11 or newer")'
+	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt pip
+	$(PIP) install --constraint constraints.txt --group dev
+	$(PIP) install --constraint constraints.txt --no-build-isolation \
+		--editable 'clients/python[parquet]' --editable gateway --editable service
+	touch $@
+
+$(BUF_STAMP):
+	npm install --prefix .cache/buf --no-save --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
+	touch $@
