@@ -24,8 +24,8 @@
     ├── NotServed                   NOT_SERVED
     └── InternalError               INTERNAL
 
-Each class names its reason, a value of `primase.errors.v1.ErrorReason`; the gRPC code, the HTTP status
-and whether a retry can help are options on that enum value, so they are written once, in the contract.
+Each class names its reason, a value of `primase.errors.v1.ErrorReason`; the gRPC code, the HTTP
+status and whether a retry can help are options on that value: written once, in the contract.
 """
 
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ class OutputUnavailable(PrimaseError):
 
 
 class ResponseTooLarge(PrimaseError):
-    """The answer does not fit one message; the text names its size, the limit and the RPC to use."""
+    """The answer does not fit one message; the text names size, limit and the RPC to use."""
 
     reason = "RESPONSE_TOO_LARGE"
 

@@ -1,0 +1,1 @@
+"""The gRPC edge: proto to job and back, and what surrounds every call."""

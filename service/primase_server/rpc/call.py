@@ -1,0 +1,43 @@
+"""One call in progress, as the concerns around it see it."""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass
+class Call:
+    """Identity, clock and outcome of one call. `outcome` is `OK` or an error reason."""
+
+    method: str
+    context: Context
+    request_id: str
+    started_s: float = field(default_factory=time.monotonic)
+    outcome: str = "OK"
+
+    @classmethod
+    def of(cls, method: str, context: Context) -> "Call":
+        """A call named by its caller's `x-request-id`, or by a new name."""
+        metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+        given = metadata.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        return cls(method, context, request_id)
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds of wall time since the call arrived."""
+        return (time.monotonic() - self.started_s) * 1000
+
+
+def deadline_s(context: Context) -> float | None:
+    """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
+    remaining_s = context.time_remaining()
+    return None if remaining_s is None else time.monotonic() + remaining_s

@@ -1,0 +1,146 @@
+"""What every call of the contract is wrapped in: identity, a log line, errors, validation.
+
+Each is an async context manager around the handler; `EdgeInterceptor` nests them in that order.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from primase_server.errors import InternalError, InvalidRequest, PrimaseError
+from primase_server.rpc.call import Call, Context
+from primase_server.rpc.status import reason_of, to_status
+from primase_server.rpc.validation import violations
+
+log = structlog.get_logger()
+
+# Above this a request is checked on another thread, so that the event loop goes on answering.
+LARGE_REQUEST_BYTES = 64 * 1024
+
+
+class CallObserver(Protocol):
+    """Told of every finished call; the place where metrics hook in."""
+
+    def call_finished(self, method: str, outcome: str, elapsed_s: float) -> None:
+        """`outcome` is `OK` or an error reason; `elapsed_s` is wall time on the server."""
+
+
+class NoObserver:
+    """Observes nothing."""
+
+    def call_finished(self, method: str, outcome: str, elapsed_s: float) -> None:
+        """Do nothing."""
+
+
+@asynccontextmanager
+async def identified(call: Call) -> AsyncIterator[None]:
+    """Tell the caller the request id before anything else."""
+    await call.context.send_initial_metadata((("x-request-id", call.request_id),))
+    yield
+
+
+@asynccontextmanager
+async def logged(call: Call, observer: CallObserver) -> AsyncIterator[None]:
+    """One line a call: what, how it ended, how long it took. Never what was in it."""
+    try:
+        yield
+    finally:
+        observer.call_finished(call.method, call.outcome, call.elapsed_ms / 1000)
+        log.info(
+            "call",
+            method=call.method,
+            outcome=call.outcome,
+            elapsed_ms=round(call.elapsed_ms, 1),
+            request_id=call.request_id,
+        )
+
+
+@asynccontextmanager
+async def errors_as_status(call: Call) -> AsyncIterator[None]:
+    """End the call with the status of the error that was raised."""
+    try:
+        yield
+    except PrimaseError as error:
+        await _abort(call, error)
+    except (asyncio.CancelledError, GeneratorExit):
+        call.outcome = "CANCELLED"
+        raise
+    except Exception:
+        log.exception("call_failed", method=call.method, request_id=call.request_id)
+        await _abort(call, InternalError("the server failed on this request; its log says why"))
+
+
+async def _abort(call: Call, error: PrimaseError) -> None:
+    call.outcome = reason_of(error)
+    status = to_status(error, call.request_id)
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    details = ("grpc-status-details-bin", status.SerializeToString())
+    await call.context.abort(code, status.message, (details,))
+
+
+async def validate(request: Message) -> None:
+    """Raise InvalidRequest naming every broken rule of `request`."""
+    if request.ByteSize() > LARGE_REQUEST_BYTES:
+        found = await asyncio.to_thread(violations, request)
+    else:
+        found = violations(request)
+    if found:
+        raise InvalidRequest(*found)
+
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # untyped base
+    """Wraps the calls of the contract; health and reflection pass untouched."""
+
+    def __init__(self, observer: CallObserver | None = None) -> None:
+        self._observer = observer or NoObserver()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """The handler of a contract's call with every concern around it."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith("/primase."):
+            return handler
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(method, handler.unary_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(method, handler.unary_unary),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    @asynccontextmanager
+    async def _around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
+        call = Call.of(method, context)
+        structlog.contextvars.bind_contextvars(request_id=call.request_id)
+        async with identified(call), logged(call, self._observer), errors_as_status(call):
+            await validate(request)
+            yield
+
+    def _unary(self, method: str, handler: Callable[..., Awaitable[Message]]) -> Any:
+        async def respond(request: Message, context: Context) -> Message | None:
+            async with self._around(method, request, context):
+                return await handler(request, context)
+            return None
+
+        return respond
+
+    def _streaming(self, method: str, handler: Callable[..., AsyncIterator[Message]]) -> Any:
+        async def respond(request: Message, context: Context) -> AsyncIterator[Message]:
+            async with self._around(method, request, context):
+                async for message in handler(request, context):
+                    yield message
+
+        return respond
