@@ -1,5 +1,6 @@
-# The first of these that exists makes the virtual environment: constraints.txt was resolved with 3.11.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+# The first of these that is new enough; constraints.txt was resolved with 3.11.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BUF_VERSION := 1.75.0
 
 BIN := .venv/bin
@@ -48,8 +49,8 @@ clean:
 venv: $(VENV)
 
 $(VENV): constraints.txt pyproject.toml VERSION $(PROJECTS:=/pyproject.toml)
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Primase needs Python 3.11 or newer")'
-	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@test -n "$(PYTHON)" || { echo "Primase needs Python 3.11 or newer" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt pip
 	$(PIP) install --constraint constraints.txt --group dev
 	$(PIP) install --constraint constraints.txt --no-build-isolation \
