@@ -1,0 +1,132 @@
+"""`python -m primase_gateway`: serve REST in front of one gRPC service."""
+
+import logging
+import math
+import signal
+import socket
+import sys
+
+import click
+import uvicorn
+
+from primase_gateway import log
+from primase_gateway.app import create_app
+from primase_gateway.settings import Settings
+
+logger = logging.getLogger("primase_gateway")
+DEFAULTS = Settings()
+
+
+@click.command(context_settings={"auto_envvar_prefix": "PRIMASE_GATEWAY", "show_default": True})
+@click.option(
+    "--server", default=DEFAULTS.server, show_envvar=True, help="gRPC service, host:port."
+)
+@click.option("--host", default=DEFAULTS.host, show_envvar=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=DEFAULTS.port,
+    show_envvar=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 lets the system pick one and logs it.",
+)
+@click.option(
+    "--token",
+    default=DEFAULTS.token,
+    show_envvar=True,
+    help="Token that requests must carry; empty accepts any. Better given in the environment.",
+)
+@click.option(
+    "--deadline-s",
+    default=DEFAULTS.deadline_s,
+    show_envvar=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time that one request may take in the service, in seconds.",
+)
+@click.option(
+    "--max-body-bytes",
+    default=DEFAULTS.max_body_bytes,
+    show_envvar=True,
+    type=click.IntRange(min=1),
+    help="Largest request body, as sent and after decompression.",
+)
+@click.option(
+    "--max-answer-bytes",
+    default=DEFAULTS.max_answer_bytes,
+    show_envvar=True,
+    type=click.IntRange(min=1),
+    help="Most bytes of float32 numbers in one answer.",
+)
+@click.option(
+    "--max-held-bytes",
+    default=DEFAULTS.max_held_bytes,
+    show_envvar=True,
+    type=click.IntRange(min=1),
+    help="The same over all answers in progress.",
+)
+@click.option(
+    "--drain-s",
+    default=DEFAULTS.drain_s,
+    show_envvar=True,
+    type=click.FloatRange(min=0),
+    help="Time for requests in progress when told to stop, in seconds.",
+)
+@click.option(
+    "--log-level",
+    default=DEFAULTS.log_level,
+    show_envvar=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Least severe log lines to write.",
+)
+def main(**options: object) -> None:
+    """Serve REST in front of a Primase service."""
+    settings = Settings(**options)  # type: ignore[arg-type]  # click has checked each by its option
+    log.configure(settings.log_level)
+    try:
+        listener = bind(settings.host, settings.port)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from None
+    server = uvicorn.Server(server_config(settings))
+    port = listener.getsockname()[1]
+    fields = {"host": settings.host, "port": port, "server": settings.server}
+    logger.info("listening", extra={"fields": fields})
+    # uvicorn drains on a signal and then raises it again: the end it asks for is a good one.
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: sys.exit(0))
+    server.run(sockets=[listener])
+    sys.exit(0 if server.started else 1)
+
+
+def server_config(settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+    return uvicorn.Config(
+        create_app(settings),
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(settings.drain_s),
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError where the address is taken or not ours."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The application: routes, the edge around them, and how each dialect says no."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from primase_gateway import biolm_v2, health, native, openapi
+from primase_gateway.edge import Edge
+from primase_gateway.errors import Refusal
+from primase_gateway.gateway import Gateway
+from primase_gateway.json_stream import MEDIA_TYPE
+from primase_gateway.settings import Settings
+
+FAULT = "the gateway failed"
+
+
+def create_app(settings: Settings) -> Starlette:
+    """An ASGI application; it connects to the service when it starts up."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Gateway]]:
+        gateway = Gateway.connect(settings)
+        try:
+            yield {"gateway": gateway}
+        finally:
+            await gateway.service.close()
+
+    app = Starlette(
+        routes=[*health.routes(), *openapi.routes(), *native.routes(), *biolm_v2.routes()],
+        middleware=[Middleware(Edge, fault=_fault)],
+        exception_handlers={Refusal: _refused, HTTPException: _unrouted},
+        lifespan=lifespan,
+    )
+    # Clients of the original do not follow a redirect, or turn its POST into a GET.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _biolm_v2(refusal: Refusal) -> bytes:
+    return orjson.dumps(biolm_v2.refusal_body(refusal))
+
+
+def _plain(refusal: Refusal) -> bytes:
+    return orjson.dumps({"detail": refusal.message})
+
+
+REFUSAL_BODIES: Mapping[str, Callable[[Refusal], bytes]] = {
+    biolm_v2.PREFIX: _biolm_v2,
+    native.PREFIX: native.refusal_body,
+}
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    return refusal_response(request, refusal)
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    refusal = Refusal("NOT_SERVED", phrase, http_status=error.status_code, headers=error.headers)
+    return refusal_response(request, refusal)
+
+
+def _fault(request: Request) -> Response:
+    return refusal_response(request, Refusal("INTERNAL", FAULT))
+
+
+def refusal_response(request: Request, refusal: Refusal) -> Response:
+    """The refusal in the words of the dialect that `request` speaks."""
+    path = request.url.path
+    bodies = (body for prefix, body in REFUSAL_BODIES.items() if path.startswith(f"{prefix}/"))
+    body = next(bodies, _plain)(refusal)
+    headers = dict(refusal.headers)
+    if refusal.retry_after_s is not None:
+        headers["retry-after"] = str(refusal.retry_after_seconds)
+    return Response(body, refusal.http_status, headers, MEDIA_TYPE)

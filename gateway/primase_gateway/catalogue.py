@@ -1,0 +1,53 @@
+"""What the service says of its models, remembered for a short while."""
+
+import re
+import time
+from dataclasses import dataclass
+
+from primase.models.v1 import model_service_pb2 as pb
+from primase_gateway.errors import Refusal
+from primase_gateway.service import Service
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+REMEMBERED_S = 10.0
+MAX_REMEMBERED = 256
+
+
+@dataclass(frozen=True)
+class _Known:
+    model: pb.Model
+    until_s: float
+
+
+class Catalogue:
+    """Models by name or alias. Only models that answer are remembered."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._known: dict[str, _Known] = {}
+
+    async def find(self, name: str) -> pb.Model:
+        """The model, in full. Raises Refusal: UNKNOWN_MODEL, MODEL_NOT_READY."""
+        known = self._known.get(name)
+        if known is not None and time.monotonic() < known.until_s:
+            return known.model
+        self._known.pop(name, None)
+        model = await self._ask(name)
+        if len(self._known) < MAX_REMEMBERED:
+            self._known[name] = _Known(model, time.monotonic() + REMEMBERED_S)
+        return model
+
+    def forget(self, name: str) -> None:
+        """Ask again next time: what is known of the model may be why a call failed."""
+        self._known.pop(name, None)
+
+    async def _ask(self, name: str) -> pb.Model:
+        if not MODEL_NAME.fullmatch(name):
+            raise Refusal("UNKNOWN_MODEL", f"Model {name[:128]!r} not found")
+        answer = await self._service.call(
+            self._service.models.GetModel, pb.GetModelRequest(model=name)
+        )
+        if answer.model.state != pb.MODEL_STATE_READY:
+            detail = answer.model.state_detail or "loading"
+            raise Refusal("MODEL_NOT_READY", f"model {name!r}: {detail}", retry_after_s=1.0)
+        return answer.model

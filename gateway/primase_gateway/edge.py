@@ -1,0 +1,122 @@
+"""The outermost layer: names each request, logs it once, and lets no exception out."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from primase.models.v1 import model_service_pb2 as models_pb
+from primase_gateway.disconnect import ClientGone
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+MAX_LOGGED_PATH = 256
+WEIGHTS_HEADER = "x-primase-weights"
+WEIGHTS_LABELS = {
+    models_pb.WEIGHTS_SOURCE_DEMO: "demo",
+    models_pb.WEIGHTS_SOURCE_FIXTURE: "demo",
+    models_pb.WEIGHTS_SOURCE_RANDOM: "random",
+}
+
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+
+
+def mark_weights(request: Request, model: models_pb.Model) -> None:
+    """Let the answer say so where the model's weights are not the real ones."""
+    label = WEIGHTS_LABELS.get(model.weights.source)
+    if label is not None:
+        request.state.weights = label
+
+
+@dataclass
+class _Exchange:
+    """One request and what has been answered so far."""
+
+    scope: Scope
+    request_id: str
+    started_s: float = field(default_factory=time.monotonic)
+    status: int = 0
+    num_bytes: int = 0
+
+    @property
+    def weights(self) -> str | None:
+        label: str | None = self.scope["state"].get("weights")
+        return label
+
+    def note(self, message: Message) -> None:
+        """Takes down an outgoing message, and signs it if it is the first."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.request_id
+            if self.weights is not None:
+                headers[WEIGHTS_HEADER] = self.weights
+        elif message["type"] == "http.response.body":
+            self.num_bytes += len(message.get("body", b""))
+
+    def log(self) -> None:
+        """The one line of this request: no query, no body, no header of the client's but its id."""
+        fields = {
+            "method": self.scope["method"],
+            "path": self.scope["path"][:MAX_LOGGED_PATH],
+            "status": self.status,
+            "ms": round((time.monotonic() - self.started_s) * 1000, 1),
+            "bytes": self.num_bytes,
+            "request_id": self.request_id,
+        }
+        if self.weights is not None:
+            fields["weights"] = self.weights
+        logger.info("request", extra={"fields": fields})
+
+
+class Edge:
+    """ASGI middleware around everything else. `fault` answers for an exception nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, fault: Callable[[Request], Response]) -> None:
+        self._app = app
+        self._fault = fault
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, _request_id(scope))
+        scope.setdefault("state", {})
+        current_request_id.set(exchange.request_id)
+
+        async def noted_send(message: Message) -> None:
+            exchange.note(message)
+            await send(message)
+
+        try:
+            await self._guarded(exchange, receive, noted_send)
+        finally:
+            exchange.log()
+
+    async def _guarded(
+        self, exchange: _Exchange, receive: Receive, send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        try:
+            await self._app(exchange.scope, receive, send)
+        except ClientGone:
+            exchange.status = 499
+        except Exception:
+            # An answer that has begun and is left without its end closes the connection.
+            logger.exception("fault", extra={"fields": {"request_id": exchange.request_id}})
+            if not exchange.status:
+                await self._fault(Request(exchange.scope))(exchange.scope, receive, send)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,133 @@
+"""Our own REST: the gRPC calls as canonical proto JSON under /primase/v1."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from primase.esm2.v1 import esm2_service_pb2 as esm2_pb
+from primase.models.v1 import model_service_pb2 as models_pb
+from primase.reasons import ERROR_DOMAIN
+from primase_gateway import proto_json
+from primase_gateway.body import read_json
+from primase_gateway.disconnect import while_connected
+from primase_gateway.edge import mark_weights
+from primase_gateway.errors import Path, Refusal
+from primase_gateway.gateway import Gateway
+from primase_gateway.json_stream import MEDIA_TYPE
+from primase_gateway.service import Service
+
+PREFIX = "/primase/v1"
+MODELS = f"{PREFIX}/models"
+
+AnyMethod = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A call of the contract that takes a model and answers with one message."""
+
+    request: type[Message]
+    response: type[Message]
+    method: Callable[[Service], AnyMethod]
+
+
+VERBS: Mapping[str, Verb] = {
+    "encode": Verb(esm2_pb.EncodeRequest, esm2_pb.EncodeResponse, lambda s: s.esm2.Encode),
+    "predict": Verb(esm2_pb.PredictRequest, esm2_pb.PredictResponse, lambda s: s.esm2.Predict),
+}
+
+
+def routes() -> list[Route]:
+    """Each with and without the slash at its end. A name of a model holds no colon."""
+    handlers = (
+        (MODELS, list_models, "GET"),
+        (f"{MODELS}/{{model}}:{{verb}}", act, "POST"),
+        (f"{MODELS}/{{model}}", get_model, "GET"),
+    )
+    return [
+        Route(path + end, handler, methods=[method])
+        for path, handler, method in handlers
+        for end in ("", "/")
+    ]
+
+
+async def list_models(request: Request) -> Response:
+    """ListModels; its fields are the query's parameters. Raises Refusal."""
+    gateway = Gateway.of(request)
+    gateway.authenticate(request)
+    message = proto_json.parse(dict(request.query_params), models_pb.ListModelsRequest)
+    answer = await gateway.service.call(gateway.service.models.ListModels, message)
+    for model in answer.models:
+        mark_weights(request, model)
+    return _json(proto_json.dump(answer))
+
+
+async def get_model(request: Request) -> Response:
+    """GetModel. Raises Refusal."""
+    gateway = Gateway.of(request)
+    gateway.authenticate(request)
+    message = models_pb.GetModelRequest(model=request.path_params["model"])
+    answer = await gateway.service.call(gateway.service.models.GetModel, message)
+    mark_weights(request, answer.model)
+    return _json(proto_json.dump(answer))
+
+
+async def act(request: Request) -> Response:
+    """One of VERBS. Raises Refusal."""
+    gateway = Gateway.of(request)
+    gateway.authenticate(request)
+    verb = VERBS.get(request.path_params["verb"])
+    if verb is None:
+        raise Refusal("NOT_SERVED", "no such call", http_status=404)
+    name = request.path_params["model"]
+    mark_weights(request, await gateway.catalogue.find(name))
+    document = await read_json(request, gateway.settings.max_body_bytes)
+    message = _of_model(proto_json.parse(document, verb.request), name)
+    method = verb.method(gateway.service)
+    answer = await while_connected(request, gateway.service.call(method, message))
+    return _json(proto_json.dump(answer))
+
+
+def _of_model(message: Any, name: str) -> Message:
+    if message.model not in ("", name):
+        raise Refusal.of_field(("model",), "differs from the model in the path; leave it out")
+    message.model = name
+    checked: Message = message
+    return checked
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type=MEDIA_TYPE)
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """The refusal as google.rpc.Status: the service's own words where it spoke."""
+    return proto_json.dump_status(refusal.status or _status(refusal))
+
+
+def _status(refusal: Refusal) -> Status:
+    reason = refusal.reason
+    status = Status(code=reason.code.value[0], message=refusal.message)
+    info = error_details_pb2.ErrorInfo(reason=reason.name, domain=ERROR_DOMAIN)
+    status.details.add().Pack(info)
+    if refusal.violations:
+        bad_request = error_details_pb2.BadRequest()
+        for violation in refusal.violations:
+            bad_request.field_violations.add(
+                field=_field(violation.path), description=violation.message, reason=reason.name
+            )
+        status.details.add().Pack(bad_request)
+    return status
+
+
+def _field(path: Path) -> str:
+    names = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return names.removeprefix(".")

@@ -1,0 +1,85 @@
+"""The gRPC service behind the gateway: one channel, deadlines on calls, errors as refusals."""
+
+from collections.abc import AsyncGenerator
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from primase.esm2.v1 import esm2_service_pb2_grpc
+from primase.models.v1 import model_service_pb2_grpc
+from primase_gateway.edge import current_request_id
+from primase_gateway.errors import from_rpc_error
+
+Req = TypeVar("Req", bound=Message)
+Resp = TypeVar("Resp", bound=Message)
+
+CHANNEL_OPTIONS = (
+    # The service is ours: a proxy in the environment is meant for the world outside.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", 64 << 20),
+    # A service that restarts is found again soon.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+HEALTH_METHOD = "/grpc.health.v1.Health/Check"
+HEALTH_DEADLINE_S = 1.0
+
+
+class Service:
+    """Stubs on one channel. Create it on the event loop that uses it."""
+
+    def __init__(self, server: str, deadline_s: float) -> None:
+        self._channel = grpc.aio.insecure_channel(server, options=CHANNEL_OPTIONS)
+        self._deadline_s = deadline_s
+        self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self.esm2 = esm2_service_pb2_grpc.Esm2ServiceStub(self._channel)
+        self._check_health = self._channel.unary_unary(
+            HEALTH_METHOD,
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+
+    async def close(self) -> None:
+        """End the calls in progress and the channel."""
+        await self._channel.close()
+
+    async def call(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Req, Resp]", request: Req
+    ) -> Resp:
+        """One answer for one request. Raises Refusal."""
+        call = method(request, timeout=self._deadline_s, metadata=_metadata())
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        finally:
+            call.cancel()
+
+    async def stream(
+        self, method: "grpc.aio.UnaryStreamMultiCallable[Req, Resp]", request: Req
+    ) -> AsyncGenerator[Resp, None]:
+        """Many answers for one request; close the iterator to cancel the call. Raises Refusal."""
+        call = method(request, timeout=self._deadline_s, metadata=_metadata())
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        finally:
+            call.cancel()
+
+    async def serving(self) -> bool:
+        """Whether every configured model answers, by the service's own word, within a second."""
+        try:
+            answer: HealthCheckResponse = await self._check_health(
+                HealthCheckRequest(), timeout=HEALTH_DEADLINE_S
+            )
+        except grpc.aio.AioRpcError:
+            return False
+        return answer.status == HealthCheckResponse.SERVING
+
+
+def _metadata() -> tuple[tuple[str, str], ...]:
+    return (("x-request-id", current_request_id.get()),)

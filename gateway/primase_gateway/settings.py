@@ -1,0 +1,27 @@
+"""Everything an operator can set. `__main__.py` fills it from flags and environment."""
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration of one gateway."""
+
+    server: str = "127.0.0.1:50051"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    # Empty: any token, or none, is accepted.
+    token: str = field(default="", repr=False)
+    # Time that one request may take in the service.
+    deadline_s: float = 600.0
+    # Largest request body, both as sent and after decompression.
+    max_body_bytes: int = 16 * MIB
+    # Numbers of one answer, as float32, held here while the JSON is written.
+    max_answer_bytes: int = 512 * MIB
+    # The same over all answers in progress.
+    max_held_bytes: int = 1024 * MIB
+    # Time that requests in progress are given when the gateway is told to stop.
+    drain_s: float = 60.0
+    log_level: str = "info"
