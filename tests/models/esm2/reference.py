@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from esm.model.esm2 import ESM2
 from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.esm2.passes import Esm2Output
-from torch import Tensor, nn
 
 Array = NDArray[np.float32]
 ALPHABET = esm.data.Alphabet.from_architecture("ESM-1b")
@@ -65,6 +66,23 @@ def save_fair_checkpoint(model: nn.Module, config: Esm2Config, path: Path) -> Pa
     torch.save({"cfg": {"model": namespace}, "model": prefixed}, path)
     torch.save({"model": regression}, path.with_name(f"{path.stem}-contact-regression.pt"))
     return path
+
+
+def load_into_fair_model(path: Path) -> nn.Module:
+    """fair-esm's own class, filled strictly from a checkpoint of two files."""
+    with torch.serialization.safe_globals([Namespace]):
+        main = torch.load(path, weights_only=True)
+        regression = torch.load(path.with_name(f"{path.stem}-contact-regression.pt"))
+    shape = main["cfg"]["model"]
+    model: nn.Module = ESM2(
+        shape.encoder_layers, shape.encoder_embed_dim, shape.encoder_attention_heads, ALPHABET
+    )
+    stripped = {
+        name.removeprefix("encoder.").removeprefix("sentence_encoder."): tensor
+        for name, tensor in main["model"].items()
+    }
+    model.load_state_dict(stripped | regression["model"], strict=True)
+    return model.eval()
 
 
 @torch.no_grad()

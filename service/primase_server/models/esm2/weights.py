@@ -1,0 +1,125 @@
+"""Where an ESM-2 model's weights come from, and a model made of them."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from primase_server.models.card import Weights, WeightsSource
+from primase_server.models.esm2.checkpoint import Checkpoint, CheckpointError
+from primase_server.models.esm2.config import VARIANTS, Esm2Config
+from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_fair
+from primase_server.models.esm2.hub_checkpoint import INDEX, SINGLE, open_hub
+from primase_server.models.esm2.model import Esm2
+from primase_server.models.esm2.random_state import RandomState
+
+FIXTURE = Path(__file__).parent / "fixture" / "esm2_fixture.pt"
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LocalWeights:
+    """A fair-esm `.pt`, a safetensors file, or a directory of the hub's layout."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class RandomWeights:
+    """Seeded random weights of a named variant."""
+
+    variant: str
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FixtureWeights:
+    """The tiny untrained checkpoint that ships with this package."""
+
+
+Source = LocalWeights | RandomWeights | FixtureWeights
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedEsm2:
+    """A model and the identity of its weights."""
+
+    model: Esm2
+    weights: Weights
+
+
+def load(
+    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> LoadedEsm2:
+    """Read a source on to a device; raises CheckpointError for files that will not do."""
+    if isinstance(source, RandomWeights):
+        return _load_random(source, torch.device(device), dtype)
+    path, kind = _path_and_kind(source)
+    checkpoint = open_checkpoint(path)
+    weights = Weights(kind, checksum=checksum(checkpoint.files), trained=kind is WeightsSource.FILE)
+    model = _build(checkpoint.config, checkpoint.tensors, torch.device(device), dtype)
+    return LoadedEsm2(model, weights)
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Recognise the layout of a file or directory and check it; raises CheckpointError."""
+    if path.is_dir():
+        return _open_directory(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
+    if path.suffix == ".pt":
+        return open_fair(path)
+    if path.suffix == ".safetensors":
+        return open_hub(path)
+    raise CheckpointError(
+        f"{path.name} is neither a fair-esm .pt nor a .safetensors file; pickled .bin files are "
+        "never read"
+    )
+
+
+def checksum(files: Iterable[Path]) -> str:
+    """`sha256:` and the digest over the bytes of the files, in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted(files, key=lambda path: path.name):
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _path_and_kind(source: LocalWeights | FixtureWeights) -> tuple[Path, WeightsSource]:
+    if isinstance(source, LocalWeights):
+        return source.path, WeightsSource.FILE
+    return FIXTURE, WeightsSource.FIXTURE
+
+
+def _load_random(source: RandomWeights, device: torch.device, dtype: torch.dtype) -> LoadedEsm2:
+    config = VARIANTS.get(source.variant)
+    if config is None:
+        known = ", ".join(VARIANTS)
+        raise CheckpointError(f"{source.variant[:64]!r} is not an ESM-2 variant; those are {known}")
+    revision = f"{source.variant}-seed-{source.seed}"
+    weights = Weights(WeightsSource.RANDOM, revision=revision, trained=False)
+    return LoadedEsm2(_build(config, RandomState(config, source.seed), device, dtype), weights)
+
+
+def _build(
+    config: Esm2Config, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> Esm2:
+    with torch.inference_mode():
+        return Esm2(config, state, device, dtype)
+
+
+def _open_directory(path: Path) -> Checkpoint:
+    if (path / SINGLE).is_file() or (path / INDEX).is_file():
+        return open_hub(path)
+    mains = [file for file in path.glob("*.pt") if not file.name.endswith(REGRESSION_SUFFIX)]
+    if len(mains) != 1:
+        raise CheckpointError(
+            f"{path} holds neither {SINGLE}, nor {INDEX}, nor exactly one fair-esm .pt"
+        )
+    return open_fair(mains[0])
