@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
-
 from tests.models.esm2.reference import Everything
 
 CPU = torch.device("cpu")

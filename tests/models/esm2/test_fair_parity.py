@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
+
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.model import Esm2
-
 from tests.models.esm2.everything import CPU, run_everything
 from tests.models.esm2.gate import failures
 from tests.models.esm2.reference import Everything, build_fair_model, run_fair

@@ -53,6 +53,17 @@ def tokenize(sequence: str) -> NDArray[np.int64]:
     return np.concatenate(ids)
 
 
+def tokenize_residues(sequence: str) -> NDArray[np.int64]:
+    """As `tokenize`, for calls that need a residue at every position: `<mask>` is refused too."""
+    token_ids = tokenize(sequence)
+    if MASK_ID in token_ids:
+        offset = sequence.index(MASK)
+        raise InvalidSequence.at(
+            "sequence", f"position {offset} is {MASK}, which only masked prediction takes"
+        )
+    return token_ids
+
+
 def residue_tokens(token_ids: NDArray[np.int64]) -> tuple[str, ...]:
     """Text of each token between BOS and EOS."""
     return tuple(TOKENS[token_id] for token_id in token_ids[1:-1])

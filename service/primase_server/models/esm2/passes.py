@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Esm2Pass:
     """One sequence and the outputs wanted; only those are computed.
 
@@ -62,7 +62,7 @@ class Esm2Pass:
         return max((*self.repr_layers, *(layer + 1 for layer, _ in self.attention_maps)), default=0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Esm2Output:
     """What one pass gave, float32 on the CPU; a field is None when it was not asked for.
 

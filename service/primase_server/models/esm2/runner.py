@@ -8,7 +8,7 @@ import torch
 from primase_server.errors import PrecisionUnverified
 from primase_server.models.card import Layer, ModelCard, Weights
 from primase_server.models.esm2 import cost
-from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
+from primase_server.models.esm2.alphabet import STANDARD_20, TOKENS, tokenize
 from primase_server.models.esm2.batch import pack, packing_order
 from primase_server.models.esm2.collector import Collector
 from primase_server.models.esm2.config import Esm2Config, variant_of
@@ -20,7 +20,12 @@ FAMILY = "esm2"
 
 
 class Esm2Runner:
-    """One loaded model; `run` is to be called from one thread at a time."""
+    """One loaded model; `run` is to be called from one thread at a time.
+
+    `out_of_memory_errors` are what the device raises when a batch does not fit it.
+    """
+
+    out_of_memory_errors = (torch.OutOfMemoryError,)
 
     def __init__(self, model: Esm2, weights: Weights) -> None:
         self.model = model
@@ -95,4 +100,5 @@ class Esm2Runner:
             dtype=str(self.model.dtype).removeprefix("torch."),
             device=str(self.model.device),
             outputs=self.served.outputs,
+            vocabulary=TOKENS,
         )

@@ -49,13 +49,13 @@ class Esm2Served:
                 )
         return tuple(sorted({layer % count for layer in layers}))
 
-    def check_attention_maps(self, pairs: tuple[tuple[int, int], ...]) -> None:
+    def check_attention_heads(self, pairs: tuple[tuple[int, int], ...]) -> None:
         """Raise UnknownLayer for a (block, head) pair the model does not have."""
         blocks, heads = self.config.num_layers, self.config.num_heads
         for block, head in pairs:
             if not (0 <= block < blocks and 0 <= head < heads):
                 raise UnknownLayer.at(
-                    "attention_maps",
+                    "attention_heads",
                     f"block {block}, head {head} does not exist; "
                     f"blocks are 0 to {blocks - 1}, heads 0 to {heads - 1}",
                 )
