@@ -30,6 +30,13 @@ DEFAULTS = Settings()
     help="Port to listen on; 0 lets the system pick one and logs it.",
 )
 @click.option(
+    "--fd",
+    default=DEFAULTS.fd,
+    show_envvar=True,
+    type=click.IntRange(min=0),
+    help="A listening socket inherited from the parent process, instead of host and port.",
+)
+@click.option(
     "--token",
     default=DEFAULTS.token,
     show_envvar=True,
@@ -81,21 +88,26 @@ def main(**options: object) -> None:
     """Serve REST in front of a Primase service."""
     settings = Settings(**options)  # type: ignore[arg-type]  # click has checked each by its option
     log.configure(settings.log_level)
-    try:
-        listener = bind(settings.host, settings.port)
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-        ) from None
+    listener = _listener(settings)
     server = uvicorn.Server(server_config(settings))
-    port = listener.getsockname()[1]
-    fields = {"host": settings.host, "port": port, "server": settings.server}
+    host, port = listener.getsockname()[:2]
+    fields = {"host": host, "port": port, "server": settings.server}
     logger.info("listening", extra={"fields": fields})
     # uvicorn drains on a signal and then raises it again: the end it asks for is a good one.
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
     sys.exit(0 if server.started else 1)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    try:
+        if settings.fd is not None:
+            return socket.socket(fileno=settings.fd)
+        return bind(settings.host, settings.port)
+    except OSError as error:
+        place = f"{settings.host}:{settings.port}" if settings.fd is None else f"fd {settings.fd}"
+        raise click.ClickException(f"cannot listen on {place}: {error.strerror}") from None
 
 
 def server_config(settings: Settings) -> uvicorn.Config:

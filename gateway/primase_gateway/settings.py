@@ -12,6 +12,8 @@ class Settings:
     server: str = "127.0.0.1:50051"
     host: str = "127.0.0.1"
     port: int = 8000
+    # A listening socket that the parent process hands down; host and port are then its own.
+    fd: int | None = None
     # Empty: any token, or none, is accepted.
     token: str = field(default="", repr=False)
     # Time that one request may take in the service.

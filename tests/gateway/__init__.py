@@ -1,0 +1,1 @@
+"""The gateway: a real uvicorn in front of a real gRPC server, both on port 0."""
