@@ -1,34 +1,42 @@
-"""Every output against fair-esm 2.0.0, on seeded weights."""
+"""Every output against fair-esm 2.0.0, on seeded weights in its own files."""
 
-from dataclasses import dataclass
-from functools import cache
+from pathlib import Path
 
 import pytest
 
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.model import Esm2
+from primase_server.models.esm2.weights import LocalWeights, load
 from tests.models.esm2.everything import CPU, run_everything
 from tests.models.esm2.gate import failures
-from tests.models.esm2.reference import Everything, build_fair_model, run_fair
+from tests.models.esm2.reference import build_fair_model, run_fair, save_fair_checkpoint
 from tests.models.esm2.sequences import mixed_batch
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Our model and what fair-esm says of the mixed batch, on the same weights."""
-
-    model: Esm2
-    reference: list[Everything]
-
-
-@cache
-def pair(variant: str) -> Pair:
+@pytest.mark.parametrize("variant", ["fixture", "esm2_t6_8M_UR50D", "esm2_t12_35M_UR50D"])
+def test_every_output_equals_fair_esm(variant: str, tmp_path: Path) -> None:
     config = VARIANTS[variant]
     fair = build_fair_model(config)
-    return Pair(Esm2(config, dict(fair.state_dict()), CPU), run_fair(fair, mixed_batch()))
+    path = save_fair_checkpoint(fair, config, tmp_path / f"{variant}.pt")
+    model = load(LocalWeights(path)).model
+    assert model.config == config
+    reference = run_fair(fair, mixed_batch())
+    assert failures(run_everything(model, mixed_batch()), reference) == {}
 
 
-@pytest.mark.parametrize("variant", ["fixture", "esm2_t6_8M_UR50D", "esm2_t12_35M_UR50D"])
-def test_every_output_equals_fair_esm(variant: str) -> None:
-    both = pair(variant)
-    assert failures(run_everything(both.model, mixed_batch()), both.reference) == {}
+def load_seeded(variant: str) -> Esm2:
+    config = VARIANTS[variant]
+    return Esm2(config, dict(build_fair_model(config).state_dict()), CPU)
+
+
+@pytest.mark.parametrize("variant", ["fixture", "esm2_t6_8M_UR50D"])
+def test_a_batch_equals_its_sequences_alone(variant: str) -> None:
+    model = load_seeded(variant)
+    alone = [run_everything(model, [ids])[0] for ids in mixed_batch()]
+    assert failures(run_everything(model, mixed_batch()), alone) == {}
+
+
+def test_the_order_of_a_batch_does_not_matter() -> None:
+    model = load_seeded("fixture")
+    backwards = run_everything(model, mixed_batch()[::-1])[::-1]
+    assert failures(run_everything(model, mixed_batch()), backwards) == {}

@@ -30,12 +30,11 @@ def workspace_bytes(config: Esm2Config, work: Esm2Pass, dtype_bytes: int = FLOAT
     """Peak bytes a pass holds while it runs, its results included, the weights not.
 
     The widest moment of a block is its feed-forward half: the fp32 residual and its norm, and
-    two matrices of four widths in the dtype of the weights.
+    two matrices of four widths in the dtype of the weights. The LM head needs less.
     """
     tokens, width = work.num_tokens, config.width
     block = tokens * width * (2 * FLOAT32_BYTES + 9 * dtype_bytes)
-    lm_head = work.num_logit_rows * (4 * width + VOCABULARY_SIZE) * FLOAT32_BYTES
-    return block + lm_head + _attention_bytes(config, work) + 2 * result_bytes(config, work)
+    return block + _attention_bytes(config, work) + result_bytes(config, work)
 
 
 def flops(config: Esm2Config, work: Esm2Pass) -> int:
@@ -50,7 +49,7 @@ def _attention_bytes(config: Esm2Config, work: Esm2Pass) -> int:
     if not any(work.watches(layer) for layer in range(config.num_layers)):
         return 0
     map_bytes = work.num_tokens * work.num_tokens * FLOAT32_BYTES
-    # scores and their softmax live together; contacts keep a sum, its transpose and the APC term
-    held = 2 * heads_per_chunk(config.num_heads, work.num_tokens) + 4 * work.contacts
+    # scores and their softmax live together; contacts keep a sum and, at the end, two more terms
+    held = 2 * heads_per_chunk(config.num_heads, work.num_tokens) + 3 * work.contacts
     channel_sums = 2 * config.num_layers * config.num_heads * work.num_tokens * FLOAT32_BYTES
     return held * map_bytes + channel_sums * work.contacts

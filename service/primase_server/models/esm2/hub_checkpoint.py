@@ -26,7 +26,10 @@ SINGLE = "model.safetensors"
 DEFAULT_EPS = 1e-5
 
 _BLOCK = re.compile(r"^encoder\.layer\.([0-9]+)\.(.+)\.(weight|bias|gamma|beta)$")
-_INV_FREQ = re.compile(r"^encoder\.layer\.[0-9]+\.attention\.self\.rotary_embeddings\.inv_freq$")
+# transformers 5.23 writes the one that all blocks share under a literal `*`
+_INV_FREQ = re.compile(
+    r"^encoder\.layer\.([0-9]+|\*)\.attention\.self\.rotary_embeddings\.inv_freq$"
+)
 _IGNORED = re.compile(r"^(embeddings\.position_(embeddings\.weight|ids)|pooler\..+)$")
 _BLOCK_PARTS = {
     "attention.self.query": "self_attn.q_proj",
@@ -138,6 +141,7 @@ def _config(
         "pad_token_id": PAD_ID,
         "position_embedding_type": "rotary",
         "emb_layer_norm_before": False,
+        "rope_theta": 10000.0,
     }
     for name, value in fixed.items():
         # absent and null both mean the default, which is what the tensors say

@@ -72,6 +72,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
 
 
+def attention_probabilities(q: Tensor, k: Tensor) -> Tensor:
+    """q (scaled), k: [heads, n, head_dim] -> probabilities [heads, n, n], softmax in float32."""
+    return torch.softmax(q @ k.transpose(1, 2), dim=-1, dtype=torch.float32)
+
+
 class Norm:
     """Layer norm with affine parameters, in float32."""
 
@@ -136,10 +141,10 @@ class Block:
         step = heads_per_chunk(q.shape[0], q.shape[1])
         for first in range(0, q.shape[0], step):
             chunk = slice(first, first + step)
-            scores = q[chunk] @ k[chunk].transpose(1, 2)
-            p = torch.softmax(scores, dim=-1, dtype=torch.float32)
+            p = attention_probabilities(q[chunk], k[chunk])
             observer.attention(self.index, sequence, first, p)
             mixed[chunk] = p.to(v.dtype) @ v[chunk]
+            del p  # or it would live on while the next chunk is made
         return mixed
 
 
