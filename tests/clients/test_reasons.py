@@ -1,4 +1,5 @@
 import grpc
+
 from primase.errors.v1.error_reason_pb2 import ErrorReason
 from primase.reasons import REASONS, Reason
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+
 from primase.tensors import SliceAssembler, row_slices, to_array, to_tensor
 from primase.type.v1.tensor_pb2 import (
     DATA_TYPE_BFLOAT16,

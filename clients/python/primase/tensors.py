@@ -86,9 +86,14 @@ class SliceAssembler:
         self._num_rows = 0
 
     @property
+    def started(self) -> bool:
+        """Some slice is here."""
+        return self._data_type is not None
+
+    @property
     def complete(self) -> bool:
         """Every row is here."""
-        return self._data_type is not None and self._num_rows == self._shape[0]
+        return self.started and self._num_rows == self._shape[0]
 
     def add(self, piece: TensorSlice) -> None:
         """Takes the next slice; ValueError where it does not continue the ones before."""

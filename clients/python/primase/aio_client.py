@@ -1,0 +1,109 @@
+"""The asyncio client."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from primase.aio_esm2_client import AsyncEsm2
+from primase.aio_transport import AsyncTransport
+from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
+from primase.model_calls import estimate_request, list_request
+from primase.models.v1.model_service_pb2 import EstimateResponse, GetModelRequest, Model
+from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
+from primase.names import DataTypeName, EstimateOutputName, FamilyName
+
+
+class AsyncClient:
+    """A connection to one server. Close it, or use `async with`."""
+
+    def __init__(self, channel: grpc.aio.Channel, transport: AsyncTransport) -> None:
+        self._channel = channel
+        self._transport = transport
+        self._models = ModelServiceStub(channel)
+
+    async def models(self, family: FamilyName | None = None) -> list[Model]:
+        """The models served there in order of name, also those that are still loading."""
+        models: list[Model] = []
+        page_token = ""
+        while True:
+            page = await self._transport.call(
+                self._models.ListModels, list_request(family, page_token)
+            )
+            models += page.models
+            page_token = page.next_page_token
+            if not page_token:
+                return models
+
+    async def model(self, name: str) -> Model:
+        """One model with its layers and vocabulary. Raises UnknownModel."""
+        response = await self._transport.call(self._models.GetModel, GetModelRequest(model=name))
+        return response.model
+
+    async def estimate(
+        self,
+        model: str,
+        sequence_lengths: Iterable[int],
+        *,
+        outputs: Iterable[EstimateOutputName] = (),
+        num_layers: int = 0,
+        num_attention_maps: int = 0,
+        num_new_tokens: int = 0,
+        num_samples: int = 0,
+        dtype: DataTypeName = "float32",
+    ) -> EstimateResponse:
+        """What a request of these lengths would cost, and whether it fits."""
+        request = estimate_request(
+            model,
+            sequence_lengths,
+            outputs,
+            num_layers,
+            num_attention_maps,
+            num_new_tokens,
+            num_samples,
+            dtype,
+        )
+        return await self._transport.call(self._models.Estimate, request)
+
+    def esm2(self, model: str) -> AsyncEsm2:
+        """An ESM-2 model; nothing is sent yet."""
+        return AsyncEsm2(self._channel, self._transport, model)
+
+    async def close(self) -> None:
+        """End the connection and the calls in progress."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def connect_async(
+    target: str,
+    *,
+    token: str | None = None,
+    tls: TlsOptions | None = None,
+    timeout_s: float | None = None,
+    retry: RetryPolicy | None = DEFAULT_RETRY,
+) -> AsyncClient:
+    """A client of the server at `target`, such as `localhost:50051`; it connects when first used.
+
+    token: sent with every call as a bearer token.
+    tls: encryption; without it the connection is in clear.
+    timeout_s: deadline of each request, of which a long call makes several.
+    retry: when to try again; None never does.
+    """
+    options = channel_options(retry)
+    if tls is None:
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        channel = grpc.aio.secure_channel(target, tls.credentials(), options=options)
+    return AsyncClient(channel, AsyncTransport(call_metadata(token), timeout_s))

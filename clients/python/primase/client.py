@@ -1,0 +1,106 @@
+"""The blocking client."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
+from primase.esm2_client import Esm2
+from primase.model_calls import estimate_request, list_request
+from primase.models.v1.model_service_pb2 import EstimateResponse, GetModelRequest, Model
+from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
+from primase.names import DataTypeName, EstimateOutputName, FamilyName
+from primase.transport import Transport
+
+
+class Client:
+    """A connection to one server, safe to use from several threads. Close it, or use `with`."""
+
+    def __init__(self, channel: grpc.Channel, transport: Transport) -> None:
+        self._channel = channel
+        self._transport = transport
+        self._models = ModelServiceStub(channel)
+
+    def models(self, family: FamilyName | None = None) -> list[Model]:
+        """The models served there in order of name, also those that are still loading."""
+        models: list[Model] = []
+        page_token = ""
+        while True:
+            page = self._transport.call(self._models.ListModels, list_request(family, page_token))
+            models += page.models
+            page_token = page.next_page_token
+            if not page_token:
+                return models
+
+    def model(self, name: str) -> Model:
+        """One model with its layers and vocabulary. Raises UnknownModel."""
+        return self._transport.call(self._models.GetModel, GetModelRequest(model=name)).model
+
+    def estimate(
+        self,
+        model: str,
+        sequence_lengths: Iterable[int],
+        *,
+        outputs: Iterable[EstimateOutputName] = (),
+        num_layers: int = 0,
+        num_attention_maps: int = 0,
+        num_new_tokens: int = 0,
+        num_samples: int = 0,
+        dtype: DataTypeName = "float32",
+    ) -> EstimateResponse:
+        """What a request of these lengths would cost, and whether it fits."""
+        request = estimate_request(
+            model,
+            sequence_lengths,
+            outputs,
+            num_layers,
+            num_attention_maps,
+            num_new_tokens,
+            num_samples,
+            dtype,
+        )
+        return self._transport.call(self._models.Estimate, request)
+
+    def esm2(self, model: str) -> Esm2:
+        """An ESM-2 model; nothing is sent yet."""
+        return Esm2(self._channel, self._transport, model)
+
+    def close(self) -> None:
+        """End the connection and the calls in progress."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(
+    target: str,
+    *,
+    token: str | None = None,
+    tls: TlsOptions | None = None,
+    timeout_s: float | None = None,
+    retry: RetryPolicy | None = DEFAULT_RETRY,
+) -> Client:
+    """A client of the server at `target`, such as `localhost:50051`; it connects when first used.
+
+    token: sent with every call as a bearer token.
+    tls: encryption; without it the connection is in clear.
+    timeout_s: deadline of each request, of which a long call makes several.
+    retry: when to try again; None never does.
+    """
+    options = channel_options(retry)
+    if tls is None:
+        channel = grpc.insecure_channel(target, options=options)
+    else:
+        channel = grpc.secure_channel(target, tls.credentials(), options=options)
+    return Client(channel, Transport(call_metadata(token), timeout_s))

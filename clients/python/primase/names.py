@@ -1,0 +1,15 @@
+"""The names that callers give: those of the contract's enum values, in lower case."""
+
+from typing import Literal
+
+IncludeName = Literal[
+    "mean", "per_token", "bos", "contacts", "logits", "attentions", "attention_maps"
+]
+EstimateOutputName = Literal[
+    "mean", "per_token", "bos", "contacts", "logits", "attentions", "attention_maps", "generation"
+]
+DataTypeName = Literal["float32", "float16", "bfloat16"]
+FamilyName = Literal["esm2", "evo2", "progen2"]
+ScoreModeName = Literal["pseudo", "one_pass"]
+VariantMethodName = Literal["masked_marginal", "wildtype_marginal"]
+MultiMutantName = Literal["wildtype_fill", "mask_all"]
