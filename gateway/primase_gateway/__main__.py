@@ -5,6 +5,7 @@ import math
 import signal
 import socket
 import sys
+import threading
 
 import click
 import uvicorn
@@ -90,6 +91,8 @@ def main(**options: object) -> None:
     log.configure(settings.log_level)
     listener = _listener(settings)
     server = uvicorn.Server(server_config(settings))
+    if settings.fd is not None:
+        threading.Thread(target=_stop_with_supervisor, args=(server,), daemon=True).start()
     host, port = listener.getsockname()[:2]
     fields = {"host": host, "port": port, "server": settings.server}
     logger.info("listening", extra={"fields": fields})
@@ -108,6 +111,12 @@ def _listener(settings: Settings) -> socket.socket:
     except OSError as error:
         place = f"{settings.host}:{settings.port}" if settings.fd is None else f"fd {settings.fd}"
         raise click.ClickException(f"cannot listen on {place}: {error.strerror}") from None
+
+
+def _stop_with_supervisor(server: uvicorn.Server) -> None:
+    # Standard input ends when the supervisor, which holds its other end, is gone.
+    sys.stdin.buffer.read()
+    server.should_exit = True
 
 
 def server_config(settings: Settings) -> uvicorn.Config:
