@@ -1,6 +1,6 @@
 """What a served model tells about itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -24,7 +24,7 @@ class ModelState(Enum):
 
 @dataclass(frozen=True)
 class Weights:
-    """Identity of the weights in use; `checksum` is `sha256:<hex>` over the files read, or empty."""
+    """Identity of the weights; `checksum` is `sha256:<hex>` over the files read, or empty."""
 
     source: WeightsSource
     revision: str = ""
@@ -54,5 +54,6 @@ class ModelCard:
     weights: Weights
     dtype: str
     device: str
-    outputs: tuple[str, ...] = field(default=())
+    outputs: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
     precision_note: str = ""

@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ import grpc
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_current: ContextVar["Call"] = ContextVar("primase_call")
 
 
 @dataclass
@@ -32,12 +35,24 @@ class Call:
         return cls(method, context, request_id)
 
     @property
+    def deadline_s(self) -> float | None:
+        """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
+        remaining_s: float | None = self.context.time_remaining()
+        return None if remaining_s is None else time.monotonic() + remaining_s
+
+    @property
     def elapsed_ms(self) -> float:
         """Milliseconds of wall time since the call arrived."""
         return (time.monotonic() - self.started_s) * 1000
 
 
-def deadline_s(context: Context) -> float | None:
-    """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
-    remaining_s = context.time_remaining()
-    return None if remaining_s is None else time.monotonic() + remaining_s
+def begin_call(method: str, context: Context) -> Call:
+    """A new call, which `current_call` then gives to whatever this task runs."""
+    call = Call.of(method, context)
+    _current.set(call)
+    return call
+
+
+def current_call() -> Call:
+    """The call that this task is answering. Raises LookupError outside of one."""
+    return _current.get()

@@ -4,8 +4,8 @@ Each is an async context manager around the handler; `EdgeInterceptor` nests the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 import grpc
@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.message import Message
 
 from primase_server.errors import InternalError, InvalidRequest, PrimaseError
-from primase_server.rpc.call import Call, Context
+from primase_server.rpc.call import Call, Context, begin_call
 from primase_server.rpc.status import reason_of, to_status
 from primase_server.rpc.validation import violations
 
@@ -93,7 +93,7 @@ async def validate(request: Message) -> None:
         raise InvalidRequest(*found)
 
 
-class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # untyped base
+class EdgeInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the calls of the contract; health and reflection pass untouched."""
 
     def __init__(self, observer: CallObserver | None = None) -> None:
@@ -123,24 +123,23 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # unty
 
     @asynccontextmanager
     async def _around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
-        call = Call.of(method, context)
-        structlog.contextvars.bind_contextvars(request_id=call.request_id)
+        call = begin_call(method, context)
         async with identified(call), logged(call, self._observer), errors_as_status(call):
             await validate(request)
             yield
 
     def _unary(self, method: str, handler: Callable[..., Awaitable[Message]]) -> Any:
-        async def respond(request: Message, context: Context) -> Message | None:
+        async def respond(request: Message, context: Context) -> Message:
             async with self._around(method, request, context):
                 return await handler(request, context)
-            return None
 
         return respond
 
-    def _streaming(self, method: str, handler: Callable[..., AsyncIterator[Message]]) -> Any:
+    def _streaming(self, method: str, handler: Callable[..., AsyncGenerator[Message]]) -> Any:
         async def respond(request: Message, context: Context) -> AsyncIterator[Message]:
-            async with self._around(method, request, context):
-                async for message in handler(request, context):
+            around = self._around(method, request, context)
+            async with around, aclosing(handler(request, context)) as messages:
+                async for message in messages:
                     yield message
 
         return respond

@@ -3,8 +3,8 @@
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from primase.reasons import ERROR_DOMAIN, REASONS
 
+from primase.reasons import ERROR_DOMAIN, REASONS
 from primase_server.errors import (
     InvalidRequest,
     ModelNotReady,

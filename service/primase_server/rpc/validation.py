@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from primase.options.v1 import rules_pb2
 
+from primase.options.v1 import rules_pb2
 from primase_server.errors import Violation
 
 PROTEIN = "ACDEFGHIKLMNPQRSTVWYBXZUO"

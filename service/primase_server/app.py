@@ -1,0 +1,135 @@
+"""One server, wired: registry, engine, gRPC edge and gateway; how it starts, drains and stops."""
+
+import asyncio
+import os
+import signal
+
+import structlog
+
+from primase_server.engine.limits import EngineLimits
+from primase_server.engine.local import LocalEngine
+from primase_server.gateway_process import GatewayProcess
+from primase_server.loading import configured, load
+from primase_server.models.registry import Registry, ServedModel
+from primase_server.rpc.concerns import CallObserver
+from primase_server.rpc.health import Health
+from primase_server.rpc.server import build_server, listen
+from primase_server.settings import Limits, Listen, Settings
+
+log = structlog.get_logger()
+
+FORCED_EXIT_STATUS = 130
+
+
+class App:
+    """The whole service in one process, and its gateway in another."""
+
+    def __init__(self, settings: Settings, observer: CallObserver | None = None) -> None:
+        self.settings = settings
+        self.registry = Registry(tuple(configured(model) for model in settings.models))
+        self.engine = LocalEngine()
+        self.health = Health(self.registry)
+        self._server = build_server(
+            self.engine, self.registry, self.health, settings.limits, observer
+        )
+        self._gateway: GatewayProcess | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self.grpc_port = 0
+        self.rest_port: int | None = None
+
+    async def start(self) -> None:
+        """Listen, then load the models; calls are answered MODEL_NOT_READY until theirs is there.
+
+        Raises OSError where an address is taken.
+        """
+        await self.health.update()
+        self.grpc_port = listen(self._server, self.settings.grpc)
+        await self._server.start()
+        if self.settings.rest is not None:
+            await self._start_gateway(self.settings.rest)
+        self._loading = asyncio.create_task(self._load_models())
+        log.info("listening", grpc_port=self.grpc_port, rest_port=self.rest_port)
+
+    async def ready(self) -> None:
+        """Wait until every model is loaded or has failed."""
+        if self._loading is not None:
+            await self._loading
+
+    async def stop(self) -> None:
+        """Withdraw, let clients notice, finish what is in flight, stop: nothing is lost."""
+        log.info("withdrawing", withdraw_s=self.settings.withdraw_s)
+        await self.health.withdraw()
+        await asyncio.sleep(self.settings.withdraw_s)
+        if self._gateway is not None:
+            await self._gateway.stop(self.settings.grace_s)
+        await self._server.stop(self.settings.grace_s)
+        if self._loading is not None:
+            self._loading.cancel()
+        await self.engine.close()
+        log.info("stopped")
+
+    def kill(self) -> None:
+        """Stop at once, whatever is in flight."""
+        if self._gateway is not None:
+            self._gateway.kill()
+        os._exit(FORCED_EXIT_STATUS)
+
+    async def _start_gateway(self, address: Listen) -> None:
+        target = f"{_reachable(self.settings.grpc.host)}:{self.grpc_port}"
+        self._gateway = GatewayProcess(address, target, self.settings.rest_token)
+        self.rest_port = self._gateway.port
+        await self._gateway.start()
+
+    async def _load_models(self) -> None:
+        for served in self.registry:
+            await self._load_model(served)
+        log.info("models_loaded", states={m.name: m.state.value for m in self.registry})
+
+    async def _load_model(self, served: ServedModel) -> None:
+        source = next(m.source for m in self.settings.models if m.name == served.name)
+        try:
+            runner = await asyncio.to_thread(load, served, source, self.settings)
+        except Exception:
+            # The reason may name files, which is for the operator's eyes.
+            log.exception("model_failed", model=served.name)
+            served.set_failed("its weights could not be loaded; the server's log says why")
+        else:
+            self.engine.add_model(
+                served.name, runner, engine_limits(self.settings.limits), self.settings.device
+            )
+            served.set_ready(runner)
+        await self.health.update()
+
+
+def engine_limits(limits: Limits) -> EngineLimits:
+    """The engine's share of the limits."""
+    return EngineLimits(
+        max_queued_tokens=limits.max_queued_tokens,
+        max_queued_bytes=limits.max_queued_bytes,
+        max_batch_tokens=limits.max_batch_tokens,
+        max_batch_bytes=limits.max_batch_bytes,
+        max_pending_result_bytes=limits.max_pending_result_bytes,
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then stop in order; a second signal stops at once."""
+    app = App(settings)
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            app.kill()
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await app.start()
+    await stopping.wait()
+    await app.stop()
+
+
+def _reachable(host: str) -> str:
+    # An address that means every interface can be listened on, not called.
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)

@@ -1,0 +1,151 @@
+"""The commands that the server adds to `primase`.
+
+Every flag has a twin in the environment, such as `PRIMASE_SERVE_REST_PORT` for `--rest-port`.
+"""
+
+import asyncio
+
+import click
+
+from primase_server.settings import DEMO_MODELS, Limits, Listen, ModelSettings, Settings
+
+
+class ModelParameter(click.ParamType[ModelSettings]):
+    """`NAME=SOURCE`."""
+
+    name = "name=source"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ModelSettings:
+        """Parse it, or fail naming what is wrong."""
+        if isinstance(value, ModelSettings):
+            return value
+        try:
+            return ModelSettings.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Serve the demo models under every documented name.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=ModelParameter(),
+    help="A model to serve: NAME=PATH, NAME=random, NAME=random:SEED or NAME=fixture. Repeatable.",
+)
+@click.option("--grpc-host", default="127.0.0.1", show_default=True)
+@click.option("--grpc-port", default=50051, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--rest/--no-rest", default=True, show_default=True, help="Also serve JSON.")
+@click.option("--rest-host", default="127.0.0.1", show_default=True)
+@click.option("--rest-port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--rest-token", default="", help="Ask REST callers for this token.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option(
+    "--dtype",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+)
+@click.option(
+    "--threads", type=click.IntRange(1), help="CPU threads of the model. [default: cores less one]"
+)
+@click.option(
+    "--max-residues", default=Limits.max_residues, show_default=True, type=click.IntRange(1)
+)
+@click.option(
+    "--max-queued-tokens",
+    default=Limits.max_queued_tokens,
+    show_default=True,
+    type=click.IntRange(1),
+)
+@click.option(
+    "--max-batch-tokens", default=Limits.max_batch_tokens, show_default=True, type=click.IntRange(1)
+)
+@click.option(
+    "--max-request-bytes",
+    default=Limits.max_request_bytes,
+    show_default=True,
+    type=click.IntRange(1024),
+)
+@click.option(
+    "--withdraw-s",
+    default=Settings.withdraw_s,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds of NOT_SERVING before the ports close.",
+)
+@click.option(
+    "--grace-s",
+    default=Settings.grace_s,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds for work in flight to finish.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+)
+def serve(
+    *,
+    demo: bool,
+    models: tuple[ModelSettings, ...],
+    grpc_host: str,
+    grpc_port: int,
+    rest: bool,
+    rest_host: str,
+    rest_port: int,
+    rest_token: str,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    max_residues: int,
+    max_queued_tokens: int,
+    max_batch_tokens: int,
+    max_request_bytes: int,
+    withdraw_s: float,
+    grace_s: float,
+    log_level: str,
+) -> None:
+    """Serve models over gRPC and REST until told to stop.
+
+    SIGTERM or Ctrl-C finishes what is in flight; a second one stops at once.
+    """
+    if demo == bool(models):
+        raise click.UsageError("give either --demo or at least one --model NAME=SOURCE")
+    limits = Limits(
+        max_residues=max_residues,
+        max_queued_tokens=max_queued_tokens,
+        max_batch_tokens=max_batch_tokens,
+        max_request_bytes=max_request_bytes,
+    )
+    settings = Settings(
+        models=DEMO_MODELS if demo else models,
+        grpc=Listen(grpc_host, grpc_port),
+        rest=Listen(rest_host, rest_port) if rest else None,
+        rest_token=rest_token,
+        device=device,
+        dtype=dtype,
+        num_threads=threads or Settings().num_threads,
+        limits=limits,
+        withdraw_s=withdraw_s,
+        grace_s=grace_s,
+        log_level=log_level,
+    )
+    _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    # torch takes seconds to import, and `primase --help` should not.
+    from primase_server.app import serve as run
+    from primase_server.logs import configure_logs
+
+    configure_logs(settings.log_level)
+    try:
+        asyncio.run(run(settings))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error

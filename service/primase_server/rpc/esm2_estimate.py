@@ -1,0 +1,109 @@
+"""What ESM-2 requests cost, from their shapes alone."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from primase.models.v1 import model_service_pb2 as pb
+from primase.type.v1 import tensor_pb2
+from primase_server.engine.job import Item
+from primase_server.errors import ResponseTooLarge
+from primase_server.models.esm2.cost import FLOAT32_BYTES, result_bytes, workspace_bytes
+from primase_server.models.esm2.passes import Esm2Pass
+from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.rpc.model_messages import SPECIAL_TOKENS
+from primase_server.settings import Limits
+
+BYTES_PER_NUMBER = {
+    tensor_pb2.DATA_TYPE_UNSPECIFIED: 4,
+    tensor_pb2.DATA_TYPE_FLOAT32: 4,
+    tensor_pb2.DATA_TYPE_FLOAT16: 2,
+    tensor_pb2.DATA_TYPE_BFLOAT16: 2,
+    tensor_pb2.DATA_TYPE_INT32: 4,
+}
+
+
+def require_unary(
+    items: Sequence[Item], data_type: tensor_pb2.DataType.ValueType, limits: Limits, instead: str
+) -> None:
+    """Raise ResponseTooLarge, before any work, where the answer does not fit one message."""
+    num_bytes = sum(item.num_bytes for item in items) * BYTES_PER_NUMBER[data_type] // FLOAT32_BYTES
+    if num_bytes > limits.max_unary_response_bytes:
+        raise ResponseTooLarge(
+            f"the answer has about {num_bytes} bytes; "
+            f"one message takes {limits.max_unary_response_bytes}: use {instead}"
+        )
+
+
+def estimate(
+    request: pb.EstimateRequest, runner: Esm2Runner, limits: Limits
+) -> pb.EstimateResponse:
+    """Tokens, memory and answer of the request, and whether an idle server would take it."""
+    passes = {length: _pass(request, runner, length) for length in set(request.sequence_lengths)}
+    lengths = list(request.sequence_lengths)
+    num_tokens = sum(length + SPECIAL_TOKENS for length in lengths)
+    response_bytes = sum(_answer_bytes(runner, passes[n], request) for n in lengths)
+    problems = _problems(runner, passes[max(lengths)], num_tokens, limits)
+    return pb.EstimateResponse(
+        num_tokens=num_tokens,
+        workspace_bytes=max(_workspace(runner, passes[length]) for length in lengths),
+        response_bytes=response_bytes,
+        fits=not problems,
+        fits_unary=not problems and response_bytes <= limits.max_unary_response_bytes,
+        max_sequence_length=_largest(
+            lambda n: not _problems(runner, _pass(request, runner, n), n + SPECIAL_TOKENS, limits),
+            limits.max_residues,
+        ),
+        detail="; ".join(problems),
+    )
+
+
+def _pass(request: pb.EstimateRequest, runner: Esm2Runner, num_residues: int) -> Esm2Pass:
+    """A pass of that length with those outputs; its tokens are one number, seen many times."""
+    outputs = set(request.outputs) or {pb.ESTIMATE_OUTPUT_MEAN}
+    num_layers = runner.config.num_layers
+    vectors = {pb.ESTIMATE_OUTPUT_MEAN, pb.ESTIMATE_OUTPUT_PER_TOKEN, pb.ESTIMATE_OUTPUT_BOS}
+    wanted_layers = min(request.num_layers or 1, num_layers + 1) if vectors & outputs else 0
+    wants_maps = pb.ESTIMATE_OUTPUT_ATTENTION_MAPS in outputs
+    return Esm2Pass(
+        np.broadcast_to(np.int64(0), num_residues + SPECIAL_TOKENS),
+        repr_layers=tuple(range(num_layers + 1 - wanted_layers, num_layers + 1)),
+        mean=pb.ESTIMATE_OUTPUT_MEAN in outputs,
+        per_token=pb.ESTIMATE_OUTPUT_PER_TOKEN in outputs,
+        bos=pb.ESTIMATE_OUTPUT_BOS in outputs,
+        contacts=pb.ESTIMATE_OUTPUT_CONTACTS in outputs,
+        logit_rows=None if pb.ESTIMATE_OUTPUT_LOGITS in outputs else (),
+        attention_profiles=pb.ESTIMATE_OUTPUT_ATTENTIONS in outputs,
+        attention_maps=((num_layers - 1, 0),) * (wants_maps * max(1, request.num_attention_maps)),
+    )
+
+
+def _workspace(runner: Esm2Runner, work: Esm2Pass) -> int:
+    return workspace_bytes(runner.config, work, runner.served.dtype_bytes)
+
+
+def _answer_bytes(runner: Esm2Runner, work: Esm2Pass, request: pb.EstimateRequest) -> int:
+    num_bytes = BYTES_PER_NUMBER.get(request.output_data_type, FLOAT32_BYTES)
+    return result_bytes(runner.config, work) * num_bytes // FLOAT32_BYTES
+
+
+def _problems(runner: Esm2Runner, longest: Esm2Pass, num_tokens: int, limits: Limits) -> list[str]:
+    """What an idle server would refuse, and by which limit."""
+    needs = (
+        ("residues in one sequence", longest.num_residues, limits.max_residues),
+        ("tokens in one step", longest.num_tokens, limits.max_batch_tokens),
+        ("bytes in one step", _workspace(runner, longest), limits.max_batch_bytes),
+        ("queued tokens", num_tokens, limits.max_queued_tokens),
+    )
+    return [
+        f"{needed} {what}; the limit is {limit}" for what, needed, limit in needs if needed > limit
+    ]
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """The largest length up to `most` that fits; what fits at one length fits at any shorter."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

@@ -1,0 +1,163 @@
+"""Esm2Service: requests in, jobs to the engine, results out."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from primase.esm2.v1 import esm2_service_pb2 as pb
+from primase.esm2.v1 import esm2_service_pb2_grpc
+from primase.type.v1 import usage_pb2
+from primase_server.engine.engine import Engine
+from primase_server.engine.events import ItemFailed, ItemFinished
+from primase_server.engine.job import Item
+from primase_server.errors import InternalError
+from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.esm2.work import (
+    EncodeResult,
+    Esm2Served,
+    PredictResult,
+    ScoreResult,
+    VariantsResult,
+)
+from primase_server.models.registry import Registry
+from primase_server.rpc import esm2_messages, esm2_requests
+from primase_server.rpc.call import Context
+from primase_server.rpc.esm2_estimate import require_unary
+from primase_server.rpc.jobs import (
+    build_all,
+    build_each,
+    failed_status,
+    finish_all,
+    outcomes,
+)
+from primase_server.settings import Limits
+
+Result = TypeVar("Result")
+
+
+class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
+    """Answers for every ESM-2 model in the registry."""
+
+    def __init__(self, engine: Engine, registry: Registry, limits: Limits) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._limits = limits
+
+    async def Encode(self, request: pb.EncodeRequest, context: Context) -> pb.EncodeResponse:
+        """Everything asked for of every sequence, in one message."""
+        model, served = self._served(request.model)
+        esm2_requests.check_options(request.options, served)
+        data_type = esm2_requests.float_type(request.options)
+        items = await build_all(
+            request.items, esm2_requests.encode_builder(request.options, served)
+        )
+        require_unary(items, data_type, self._limits, "StreamEncode")
+        finished = await finish_all(self._engine, model, items)
+        return pb.EncodeResponse(
+            model=model,
+            encodings=[
+                esm2_messages.encoding(
+                    done.item_index,
+                    request.items[done.item_index],
+                    _value(done, EncodeResult),
+                    done.timings,
+                    data_type,
+                )
+                for done in finished
+            ],
+            usage=_usage(items),
+        )
+
+    async def StreamEncode(
+        self, request: pb.StreamEncodeRequest, context: Context
+    ) -> AsyncGenerator[pb.StreamEncodeResponse]:
+        """The same in whole rows, item by item; a bad item fails alone."""
+        model, served = self._served(request.model)
+        esm2_requests.check_options(request.options, served)
+        data_type = esm2_requests.float_type(request.options)
+        items = await build_each(
+            request.items, esm2_requests.encode_builder(request.options, served)
+        )
+        async for outcome in outcomes(self._engine, model, items):
+            index, entry = outcome.item_index, request.items[outcome.item_index]
+            if isinstance(outcome, ItemFailed):
+                failed = failed_status(outcome)
+                yield pb.StreamEncodeResponse(item_index=index, id=entry.id, failed=failed)
+                continue
+            result = _value(outcome, EncodeResult)
+            for message in esm2_messages.encoding_rows(
+                index, entry, result, outcome.timings, data_type
+            ):
+                yield message
+
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
+        """The residues that may stand behind every mask."""
+        model, served = self._served(request.model)
+        items = await build_all(request.items, esm2_requests.predict_builder(request, served))
+        if request.include_logits:
+            require_unary(items, esm2_requests.FLOAT32, self._limits, "Encode or fewer items")
+        finished = await finish_all(self._engine, model, items)
+        return pb.PredictResponse(
+            model=model,
+            predictions=[
+                esm2_messages.prediction(
+                    done.item_index,
+                    request.items[done.item_index],
+                    _value(done, PredictResult),
+                    include_logits=request.include_logits,
+                )
+                for done in finished
+            ],
+            usage=_usage(items),
+        )
+
+    async def StreamScoreSequences(
+        self, request: pb.StreamScoreSequencesRequest, context: Context
+    ) -> AsyncGenerator[pb.StreamScoreSequencesResponse]:
+        """A score for each sequence; a bad one fails alone."""
+        model, served = self._served(request.model, windowed=True)
+        items = await build_each(request.items, esm2_requests.score_builder(request, served))
+        async for outcome in outcomes(self._engine, model, items):
+            index, entry = outcome.item_index, request.items[outcome.item_index]
+            if isinstance(outcome, ItemFailed):
+                failed = failed_status(outcome)
+                yield pb.StreamScoreSequencesResponse(item_index=index, id=entry.id, failed=failed)
+                continue
+            score = esm2_messages.sequence_score(
+                _value(outcome, ScoreResult),
+                outcome.timings,
+                include_per_residue=request.include_per_residue,
+            )
+            yield pb.StreamScoreSequencesResponse(item_index=index, id=entry.id, score=score)
+
+    async def StreamScoreVariants(
+        self, request: pb.StreamScoreVariantsRequest, context: Context
+    ) -> AsyncGenerator[pb.StreamScoreVariantsResponse]:
+        """Scores for the variants of each sequence; a bad one fails alone."""
+        model, served = self._served(request.model, windowed=True)
+        items = await build_each(request.items, esm2_requests.variants_builder(request, served))
+        async for outcome in outcomes(self._engine, model, items):
+            index, entry = outcome.item_index, request.items[outcome.item_index]
+            if isinstance(outcome, ItemFailed):
+                failed = failed_status(outcome)
+                yield pb.StreamScoreVariantsResponse(item_index=index, id=entry.id, failed=failed)
+                continue
+            result = _value(outcome, VariantsResult)
+            for message in esm2_messages.variant_scores(index, entry, result, outcome.timings):
+                yield message
+
+    def _served(self, name: str, *, windowed: bool = False) -> tuple[str, Esm2Served]:
+        """The model's own name and what it can do; windows make a length limit needless."""
+        model, runner = self._registry.ready(name, Esm2Runner)
+        max_residues = None if windowed else self._limits.max_residues
+        return model.name, replace(runner.served, max_residues=max_residues)
+
+
+def _value(done: ItemFinished, kind: type[Result]) -> Result:
+    if not isinstance(done.value, kind):
+        raise InternalError("the engine answered with the result of other work")
+    return done.value
+
+
+def _usage(items: Sequence[Item]) -> usage_pb2.Usage:
+    return usage_pb2.Usage(num_prompt_tokens=sum(item.num_tokens for item in items))

@@ -1,0 +1,105 @@
+"""From a request's entries to a job, and from its events back to them, for every family."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from primase_server.engine.engine import Engine
+from primase_server.engine.events import ItemFailed, ItemFinished
+from primase_server.engine.job import Item, Job
+from primase_server.errors import (
+    InternalError,
+    InvalidRequest,
+    InvalidSequence,
+    PrimaseError,
+    Violation,
+)
+from primase_server.rpc.call import current_call
+from primase_server.rpc.concerns import LARGE_REQUEST_BYTES
+from primase_server.rpc.status import to_status
+from primase_server.rpc.validation import violations
+
+Entry = TypeVar("Entry", bound=Message)
+Build = Callable[[Entry], Item]
+Outcome = ItemFinished | ItemFailed
+
+
+async def build_each(entries: Sequence[Entry], build: Build[Entry]) -> list[Item | PrimaseError]:
+    """Every entry as work, or the error that is reported in its place."""
+    if sum(entry.ByteSize() for entry in entries) > LARGE_REQUEST_BYTES:
+        return await asyncio.to_thread(_build_each, entries, build)
+    return _build_each(entries, build)
+
+
+async def build_all(entries: Sequence[Entry], build: Build[Entry]) -> list[Item]:
+    """Every entry as work. Raises one InvalidRequest that names every bad one."""
+    items: list[Item] = []
+    broken: list[Violation] = []
+    for index, item in enumerate(await build_each(entries, build)):
+        if isinstance(item, InvalidRequest):
+            broken += item.under(f"items[{index}]").violations
+        elif isinstance(item, PrimaseError):
+            raise item
+        else:
+            items.append(item)
+    if broken:
+        raise InvalidRequest(*broken)
+    return items
+
+
+async def outcomes(
+    engine: Engine, model: str, items: Sequence[Item | PrimaseError]
+) -> AsyncGenerator[Outcome]:
+    """Run the items as one job of the current call; what became of each, in order.
+
+    However the reader leaves, the job's queued work is freed.
+    """
+    call = current_call()
+    ticket = engine.submit(Job(model, call.request_id, items, deadline_s=call.deadline_s))
+    try:
+        async for event in ticket:
+            if not isinstance(event, ItemFinished | ItemFailed):
+                raise InternalError("the engine answered one-shot work with something else")
+            yield event
+    finally:
+        ticket.cancel()
+
+
+async def finish_all(engine: Engine, model: str, items: Sequence[Item]) -> list[ItemFinished]:
+    """Run the items and return every result. Raises the error of the first that failed."""
+    finished: list[ItemFinished] = []
+    async for outcome in outcomes(engine, model, items):
+        if isinstance(outcome, ItemFailed):
+            raise in_place(outcome)
+        finished.append(outcome)
+    return finished
+
+
+def failed_status(outcome: ItemFailed) -> status_pb2.Status:
+    """The status that a stream reports for one item."""
+    return to_status(in_place(outcome))
+
+
+def in_place(outcome: ItemFailed) -> PrimaseError:
+    """The item's error with field paths from the request down."""
+    if isinstance(outcome.error, InvalidRequest):
+        return outcome.error.under(f"items[{outcome.item_index}]")
+    return outcome.error
+
+
+def _build_each(entries: Sequence[Entry], build: Build[Entry]) -> list[Item | PrimaseError]:
+    return [_build(entry, build) for entry in entries]
+
+
+def _build(entry: Entry, build: Build[Entry]) -> Item | PrimaseError:
+    broken = violations(entry)
+    if broken:
+        reasons = {violation.reason for violation in broken}
+        return (InvalidSequence if reasons == {"INVALID_SEQUENCE"} else InvalidRequest)(*broken)
+    try:
+        return build(entry)
+    except PrimaseError as error:
+        return error

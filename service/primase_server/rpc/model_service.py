@@ -1,0 +1,69 @@
+"""ModelService: what is served, and what a request would cost."""
+
+import base64
+from collections.abc import Sequence
+
+from primase.models.v1 import model_service_pb2 as pb
+from primase.models.v1 import model_service_pb2_grpc
+from primase_server.engine.engine import Engine
+from primase_server.errors import InvalidRequest
+from primase_server.models.card import ModelState
+from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.registry import Registry, ServedModel
+from primase_server.rpc.call import Context
+from primase_server.rpc.esm2_estimate import estimate
+from primase_server.rpc.model_messages import FAMILIES, to_model
+from primase_server.settings import Limits
+
+DEFAULT_PAGE_SIZE = 100
+
+
+class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
+    """Answers from the registry, at once, whatever the device is doing."""
+
+    def __init__(self, engine: Engine, registry: Registry, limits: Limits) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._limits = limits
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: Context
+    ) -> pb.ListModelsResponse:
+        """Models in order of name, a page at a time."""
+        models = [m for m in self._registry if request.family in (0, FAMILIES[m.family])]
+        start = _page_start(models, request.page_token)
+        end = start + (request.page_size or DEFAULT_PAGE_SIZE)
+        return pb.ListModelsResponse(
+            models=[self._model(served) for served in models[start:end]],
+            next_page_token=_page_token(models[end - 1].name) if end < len(models) else "",
+        )
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        """One model with its layers and vocabulary."""
+        served = self._registry.find(request.model)
+        return pb.GetModelResponse(model=self._model(served, details=True))
+
+    async def Estimate(self, request: pb.EstimateRequest, context: Context) -> pb.EstimateResponse:
+        """Costs from the shapes alone; nothing runs."""
+        _, runner = self._registry.ready(request.model, Esm2Runner)
+        return estimate(request, runner, self._limits)
+
+    def _model(self, served: ServedModel, *, details: bool = False) -> pb.Model:
+        ready = served.state is ModelState.READY
+        queue = self._engine.queue_state(served.name) if ready else None
+        return to_model(served, self._limits, queue, details=details)
+
+
+def _page_start(models: Sequence[ServedModel], token: str) -> int:
+    """Index of the first model after the one the token names, which may be gone by now."""
+    if not token:
+        return 0
+    try:
+        last = base64.urlsafe_b64decode(token.encode("ascii")).decode()
+    except ValueError as error:
+        raise InvalidRequest.at("page_token", "is not one that this server gave") from error
+    return sum(model.name <= last for model in models)
+
+
+def _page_token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()

@@ -1,0 +1,70 @@
+"""The gRPC server: every service of the contract, health and reflection on one port."""
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from primase.esm2.v1 import esm2_service_pb2_grpc
+from primase.evo2.v1 import evo2_service_pb2
+from primase.models.v1 import model_service_pb2_grpc
+from primase.progen2.v1 import progen2_service_pb2
+from primase_server.engine.engine import Engine
+from primase_server.models.registry import Registry
+from primase_server.rpc.concerns import CallObserver, EdgeInterceptor
+from primase_server.rpc.esm2_service import Esm2Servicer
+from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE, Health
+from primase_server.rpc.model_service import ModelServicer
+from primase_server.rpc.not_served import add_not_served
+from primase_server.settings import Limits, Listen
+
+NOT_SERVED = (
+    evo2_service_pb2.DESCRIPTOR.services_by_name["Evo2Service"],
+    progen2_service_pb2.DESCRIPTOR.services_by_name["ProGen2Service"],
+)
+KEEPALIVE_MS = 60_000
+MIN_PING_INTERVAL_MS = 10_000
+
+
+def build_server(
+    engine: Engine,
+    registry: Registry,
+    health: Health,
+    limits: Limits,
+    observer: CallObserver | None = None,
+) -> grpc.aio.Server:
+    """A server that is not listening yet."""
+    server = grpc.aio.server(interceptors=[EdgeInterceptor(observer)], options=_options(limits))
+    models = ModelServicer(engine, registry, limits)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+    esm2 = Esm2Servicer(engine, registry, limits)
+    esm2_service_pb2_grpc.add_Esm2ServiceServicer_to_server(esm2, server)
+    for service in NOT_SERVED:
+        add_not_served(service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    reflection.enable_server_reflection(_reflected(), server)
+    return server
+
+
+def listen(server: grpc.aio.Server, address: Listen) -> int:
+    """Bind the address and return the port. Raises OSError where it is taken."""
+    try:
+        return server.add_insecure_port(f"{address.host}:{address.port}")
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address.host}:{address.port}") from error
+
+
+def _options(limits: Limits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", limits.max_request_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Two servers on one port would each answer half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+def _reflected() -> tuple[str, ...]:
+    health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    return (MODEL_SERVICE, *FAMILY_SERVICES.values(), health, reflection.SERVICE_NAME)

@@ -1,0 +1,70 @@
+"""Everything an operator can set, as one frozen tree; `commands.py` fills it."""
+
+import os
+from dataclasses import dataclass, field
+
+from primase_server.models.esm2.config import SLUGS
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Listen:
+    """An address to listen on; port 0 lets the system pick one."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model to serve: `source` is a path, `random`, `random:SEED`, `fixture` or `demo`."""
+
+    name: str
+    source: str
+    aliases: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelSettings":
+        """`NAME=SOURCE` as the command line gives it. Raises ValueError."""
+        name, separator, source = text.partition("=")
+        if not (name and separator and source):
+            raise ValueError(f"{text!r} is not NAME=SOURCE, such as esm2-650m=random")
+        return cls(name.lower(), source)
+
+
+# One small model answers for every documented name, and every answer says that it does.
+DEMO_MODELS = (
+    ModelSettings("esm2-demo", "demo", tuple(slug for slug in SLUGS if slug != "esm2-fixture")),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused rather than queued, and how much runs at once."""
+
+    max_residues: int = 2048
+    max_request_bytes: int = 64 * MIB
+    max_unary_response_bytes: int = 4 * MIB - 64 * 1024
+    max_queued_tokens: int = 1 << 20
+    max_queued_bytes: int = 2048 * MIB
+    max_batch_tokens: int = 4096
+    max_batch_bytes: int = 4096 * MIB
+    max_pending_result_bytes: int = 16 * MIB
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration of one server."""
+
+    models: tuple[ModelSettings, ...] = DEMO_MODELS
+    grpc: Listen = Listen("127.0.0.1", 50051)
+    rest: Listen | None = Listen("127.0.0.1", 8000)
+    rest_token: str = field(default="", repr=False)
+    device: str = "cpu"
+    dtype: str = "float32"
+    num_threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
+    limits: Limits = Limits()
+    withdraw_s: float = 2.0
+    grace_s: float = 60.0
+    log_level: str = "info"
