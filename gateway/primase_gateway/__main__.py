@@ -85,13 +85,18 @@ DEFAULTS = Settings()
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Least severe log lines to write.",
 )
+@click.option(
+    "--supervised",
+    is_flag=True,
+    help="Stop when standard input ends, as it does when the process that started this one dies.",
+)
 def main(**options: object) -> None:
     """Serve REST in front of a Primase service."""
     settings = Settings(**options)  # type: ignore[arg-type]  # click has checked each by its option
     log.configure(settings.log_level)
     listener = _listener(settings)
     server = uvicorn.Server(server_config(settings))
-    if settings.fd is not None:
+    if settings.supervised:
         threading.Thread(target=_stop_with_supervisor, args=(server,), daemon=True).start()
     host, port = listener.getsockname()[:2]
     fields = {"host": host, "port": port, "server": settings.server}

@@ -27,3 +27,5 @@ class Settings:
     # Time that requests in progress are given when the gateway is told to stop.
     drain_s: float = 60.0
     log_level: str = "info"
+    # Stop when standard input ends: its other end is held by a supervisor.
+    supervised: bool = False

@@ -60,6 +60,7 @@ class GatewayProcess:
             *("-m", "primase_gateway"),
             *("--server", self._grpc_target),
             *("--fd", str(self._socket.fileno())),
+            "--supervised",
             env=environment,
             # Never written to: its end tells the gateway that this process is gone.
             stdin=asyncio.subprocess.PIPE,
