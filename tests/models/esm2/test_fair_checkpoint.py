@@ -185,6 +185,7 @@ def test_a_truncated_file_is_refused(size: int, tmp_path: Path) -> None:
         open_fair(path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     offset=st.integers(0, 20_000)
