@@ -91,7 +91,11 @@ def from_status(status: Status, item_index: int | None = None) -> Refusal:
     retry_after_s = _retry_after_s(status)
     if retry_after_s is None and REASONS[reason].retryable:
         retry_after_s = RETRY_AFTER_S
-    violations = _violations(status, item_index)
+    violations = _violations(status)
+    if item_index is not None and REASONS[reason].http_status == 400:
+        violations = _of_item(violations, item_index) or [
+            Violation(("items", item_index), status.message)
+        ]
     return Refusal(reason, status.message, violations, retry_after_s=retry_after_s, status=status)
 
 
@@ -129,17 +133,22 @@ def _reason(status: Status) -> str:
     return TRANSPORT_REASONS.get(code, UNKNOWN_FAULT)[0]
 
 
-def _violations(status: Status, item_index: int | None) -> list[Violation]:
-    found = [
+def _violations(status: Status) -> list[Violation]:
+    return [
         Violation(parse_path(violation.field), violation.description)
         for bad_request in _details(status, error_details_pb2.BadRequest)
         for violation in bad_request.field_violations
     ]
-    if item_index is None:
-        return found
+
+
+def _of_item(violations: list[Violation], item_index: int) -> list[Violation]:
     item: Path = ("items", item_index)
-    own = [v if v.path[:1] == ("items",) else Violation(item + v.path, v.message) for v in found]
-    return own or [Violation(item, status.message)]
+    return [
+        violation
+        if violation.path[:1] == ("items",)
+        else Violation(item + violation.path, violation.message)
+        for violation in violations
+    ]
 
 
 def _retry_after_s(status: Status) -> float | None:

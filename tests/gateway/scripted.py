@@ -27,7 +27,7 @@ from primase.tensors import row_slices, to_tensor
 TOKENS = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>")
 LAST_LAYER = 3
 WIDTH = 4
-# Small slices for small arrays, so that every answer takes several messages; real ones for the rest.
+# Small slices for small arrays, so that every answer takes several messages.
 SLICE_BYTES = {True: 64, False: 1 << 19}
 
 Array = NDArray[np.float32]

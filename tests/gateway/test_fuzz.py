@@ -1,0 +1,125 @@
+"""Nothing that a client sends breaks the gateway: made from its own description, or at random."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from primase_gateway import openapi
+from tests.gateway import scripted
+from tests.gateway.live import Live
+from tests.gateway.scripted import ScriptedServer
+
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def documented(service: ScriptedServer, live: Live) -> Iterator[httpx.Client]:
+    service.reset([scripted.model(slug) for slug in openapi.BIOLM_SLUGS])
+    with httpx.Client(base_url=live.url, timeout=30) as opened:
+        yield opened
+
+
+described = schemathesis.openapi.from_dict(openapi.document())
+BROKEN = schemathesis.GenerationMode.NEGATIVE
+OPERATIONS = [
+    (path, method, mode)
+    for path, operations in openapi.document()["paths"].items()
+    for method in operations
+    for mode in schemathesis.GenerationMode
+    # Health takes nothing, so nothing of it can be wrong.
+    if not (mode is BROKEN and path.startswith("/v1/health"))
+]
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), OPERATIONS)
+def test_nothing_made_from_the_description_breaks_it(
+    documented: httpx.Client, path: str, method: str, mode: schemathesis.GenerationMode
+) -> None:
+    @given(case=described[path][method].as_strategy(generation_mode=mode))
+    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    def answers(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(base_url=str(documented.base_url), checks=CHECKS)
+
+    answers()
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+odd = plain | st.sampled_from(["M", "M<mask>", "mean", -1, 2**70, 1e300])
+items = st.lists(st.fixed_dictionaries({}, optional={"sequence": odd}) | odd, max_size=10)
+params = st.fixed_dictionaries(
+    {}, optional={"repr_layers": st.lists(odd) | odd, "include": st.lists(odd) | odd}
+)
+bodies = st.fixed_dictionaries({}, optional={"params": params | odd, "items": items | odd}) | odd
+native_bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        "items": items | odd,
+        "options": st.fixed_dictionaries(
+            {}, optional={"reprLayers": st.lists(odd) | odd, "attentionHeads": odd, "include": odd}
+        )
+        | odd,
+        "model": odd,
+        "numCandidates": odd,
+    },
+)
+BIOLM = ("/api/v2/esm2-8m/encode/", "/api/v2/esm2-8m/predict")
+NATIVE = ("/primase/v1/models/esm2-8m:encode", "/primase/v1/models/esm2-8m:predict")
+
+
+@given(path=st.sampled_from(BIOLM), body=bodies)
+@settings(max_examples=150)
+def test_no_json_breaks_the_biolm_routes(documented: httpx.Client, path: str, body: Any) -> None:
+    # Python's JSON writes NaN and lone surrogates, which is the point.
+    answer = documented.post(path, content=json.dumps(body))
+    assert answer.status_code in (200, 400)
+    assert ("results" in answer.json()) == (answer.status_code == 200)
+    assert ("error" in answer.json()) == (answer.status_code == 400)
+
+
+@given(path=st.sampled_from(NATIVE), body=native_bodies | odd)
+@settings(max_examples=150)
+def test_no_json_breaks_the_native_routes(documented: httpx.Client, path: str, body: Any) -> None:
+    answer = documented.post(path, content=json.dumps(body))
+    assert answer.status_code in (200, 400)
+    assert ("code" in answer.json()) == (answer.status_code == 400)
+
+
+@given(path=st.sampled_from(BIOLM + NATIVE), body=st.binary(max_size=200), gzipped=st.booleans())
+@settings(max_examples=100)
+def test_no_bytes_break_any_route(
+    documented: httpx.Client, path: str, body: bytes, gzipped: bool
+) -> None:
+    headers = {"content-encoding": "gzip"} if gzipped else {}
+    answer = documented.post(path, content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/json"
+
+
+@given(path=st.binary(max_size=40))
+@settings(max_examples=100)
+def test_no_path_breaks_it(documented: httpx.Client, path: bytes) -> None:
+    for prefix in ("/", "/api/v2/", "/primase/v1/models/"):
+        answer = documented.post(prefix + quote_from_bytes(path), json={})
+        assert answer.status_code in (400, 404, 405)
+        assert answer.headers["content-type"] == "application/json"

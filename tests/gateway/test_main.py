@@ -1,0 +1,93 @@
+"""The process: its flags, its socket, its end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.gateway.scripted import Script, ScriptedServer
+
+COMMAND = (sys.executable, "-m", "primase_gateway")
+
+
+@contextmanager
+def process(*arguments: str, fd: int | None = None, **environment: str) -> Iterator[int]:
+    """A gateway meanwhile; gives its port, and checks that it ends in order."""
+    running = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+        pass_fds=() if fd is None else (fd,),
+    )
+    assert running.stderr is not None
+    try:
+        line = next(line for line in map(json.loads, running.stderr) if "port" in line)
+        yield line["port"]
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=30)
+        assert running.returncode == 0
+    finally:
+        running.kill()
+        running.wait()
+
+
+def live_status(port: int) -> str:
+    answer: dict[str, str] = httpx.get(f"http://127.0.0.1:{port}/v1/health/live").json()
+    return answer["status"]
+
+
+def test_it_listens_where_told_and_stops_on_sigterm(
+    service: ScriptedServer, script: Script
+) -> None:
+    with process("--server", service.address, "--port", "0") as port:
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/api/v2/esm2-8m/encode/", json={"items": [{"sequence": "M"}]}
+        )
+        assert answer.status_code == 200
+
+
+def test_settings_from_the_environment() -> None:
+    with process(PRIMASE_GATEWAY_PORT="0", PRIMASE_GATEWAY_TOKEN="t") as port:
+        assert live_status(port) == "live"
+        assert httpx.get(f"http://127.0.0.1:{port}/primase/v1/models").status_code == 401
+
+
+def test_a_socket_from_the_parent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.set_inheritable(True)
+        with process("--fd", str(listener.fileno()), fd=listener.fileno()) as port:
+            assert port == listener.getsockname()[1]
+            assert live_status(port) == "live"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--port", "70000"), "70000 is not in the range"),
+        (("--deadline-s", "0"), "0.0 is not in the range"),
+        (("--fd", "999"), "cannot listen on fd 999"),
+        (("--host", "192.0.2.1", "--port", "0"), "cannot listen on 192.0.2.1:0"),
+    ],
+)
+def test_what_cannot_be(arguments: tuple[str, ...], text: str) -> None:
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert ended.returncode in (1, 2)
+    assert text in ended.stderr
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.stderr
