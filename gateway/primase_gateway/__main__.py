@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from primase_gateway.settings import Settings
 
 logger = logging.getLogger("primase_gateway")
 DEFAULTS = Settings()
+STDIN = 0
 
 
 @click.command(context_settings={"auto_envvar_prefix": "PRIMASE_GATEWAY", "show_default": True})
@@ -119,8 +121,10 @@ def _listener(settings: Settings) -> socket.socket:
 
 
 def _stop_with_supervisor(server: uvicorn.Server) -> None:
-    # Standard input ends when the supervisor, which holds its other end, is gone.
-    sys.stdin.buffer.read()
+    # Standard input ends when the supervisor, which holds its other end, is gone. It is read past
+    # Python's buffer, whose lock this thread would still hold when the interpreter ends.
+    while os.read(STDIN, 4096):
+        pass
     server.should_exit = True
 
 

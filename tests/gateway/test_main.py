@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -17,26 +18,33 @@ from tests.gateway.scripted import Script, ScriptedServer
 COMMAND = (sys.executable, "-m", "primase_gateway")
 
 
+@dataclass(frozen=True)
+class Running:
+    """A gateway process and its port."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+
 @contextmanager
-def process(*arguments: str, fd: int | None = None, **environment: str) -> Iterator[int]:
-    """A gateway meanwhile; gives its port, and checks that it ends in order."""
-    running = subprocess.Popen(
+def process(*arguments: str, fd: int | None = None, **environment: str) -> Iterator[Running]:
+    """A gateway meanwhile; it ends in order, on SIGTERM or before."""
+    with subprocess.Popen(
         [*COMMAND, *arguments],
+        stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | environment,
         pass_fds=() if fd is None else (fd,),
-    )
-    assert running.stderr is not None
-    try:
-        line = next(line for line in map(json.loads, running.stderr) if "port" in line)
-        yield line["port"]
-        running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=30)
-        assert running.returncode == 0
-    finally:
-        running.kill()
-        running.wait()
+    ) as started:
+        assert started.stderr is not None
+        try:
+            line = next(line for line in map(json.loads, started.stderr) if "port" in line)
+            yield Running(started, line["port"])
+            started.send_signal(signal.SIGTERM)
+            assert started.wait(timeout=30) == 0
+        finally:
+            started.kill()
 
 
 def live_status(port: int) -> str:
@@ -47,25 +55,36 @@ def live_status(port: int) -> str:
 def test_it_listens_where_told_and_stops_on_sigterm(
     service: ScriptedServer, script: Script
 ) -> None:
-    with process("--server", service.address, "--port", "0") as port:
-        answer = httpx.post(
-            f"http://127.0.0.1:{port}/api/v2/esm2-8m/encode/", json={"items": [{"sequence": "M"}]}
-        )
+    with process("--server", service.address, "--port", "0") as running:
+        url = f"http://127.0.0.1:{running.port}/api/v2/esm2-8m/encode/"
+        answer = httpx.post(url, json={"items": [{"sequence": "M"}]})
         assert answer.status_code == 200
 
 
 def test_settings_from_the_environment() -> None:
-    with process(PRIMASE_GATEWAY_PORT="0", PRIMASE_GATEWAY_TOKEN="t") as port:
-        assert live_status(port) == "live"
-        assert httpx.get(f"http://127.0.0.1:{port}/primase/v1/models").status_code == 401
+    with process(PRIMASE_GATEWAY_PORT="0", PRIMASE_GATEWAY_TOKEN="t") as running:
+        assert live_status(running.port) == "live"
+        assert httpx.get(f"http://127.0.0.1:{running.port}/primase/v1/models").status_code == 401
 
 
 def test_a_socket_from_the_parent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
-        with process("--fd", str(listener.fileno()), fd=listener.fileno()) as port:
-            assert port == listener.getsockname()[1]
-            assert live_status(port) == "live"
+        with process("--fd", str(listener.fileno()), fd=listener.fileno()) as running:
+            assert running.port == listener.getsockname()[1]
+            assert live_status(running.port) == "live"
+
+
+def test_it_ends_with_its_supervisor() -> None:
+    with process("--port", "0", "--supervised") as running:
+        assert running.process.stdin is not None
+        running.process.stdin.close()
+        assert running.process.wait(timeout=30) == 0
+
+
+def test_it_ends_on_sigterm_while_supervised() -> None:
+    with process("--port", "0", "--supervised") as running:
+        assert live_status(running.port) == "live"
 
 
 @pytest.mark.parametrize(
