@@ -33,6 +33,11 @@ def with_item_numbers(error: PrimaseError, numbers: Sequence[int]) -> PrimaseErr
     return _narrowed(error, violations)
 
 
+def problem_of(error: PrimaseError) -> str:
+    """What is wrong with the one item that failed with `error`, without the path to it."""
+    return "; ".join(violation.description for violation in error.violations) or str(error)
+
+
 def _narrowed(error: PrimaseError, violations: Sequence[Violation]) -> PrimaseError:
     reasons = {violation.reason for violation in violations}
     reason = (reasons.pop() if len(reasons) == 1 else "") or error.reason

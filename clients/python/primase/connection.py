@@ -1,0 +1,76 @@
+"""The options of every command that calls a server."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from primase.channel import TlsOptions
+from primase.client import connect
+from primase.exceptions import PrimaseError
+from primase.fasta import FastaError
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+OPTIONS = (
+    click.option(
+        "--server",
+        default="localhost:50051",
+        show_default=True,
+        envvar="PRIMASE_SERVER",
+        show_envvar=True,
+        help="HOST:PORT.",
+    ),
+    click.option(
+        "--token", envvar="PRIMASE_TOKEN", show_envvar=True, help="Bearer token of each call."
+    ),
+    click.option("--tls", is_flag=True, help="Encrypt, trusting the system's authorities."),
+    click.option("--ca-file", type=FILE, help="Encrypt, trusting these authorities (PEM)."),
+    click.option("--cert-file", type=FILE, help="Encrypt, with this certificate (PEM)."),
+    click.option("--key-file", type=FILE, help="Key of --cert-file (PEM)."),
+    click.option(
+        "--timeout-s",
+        type=click.FloatRange(0, min_open=True),
+        help="Deadline of each request; a long input takes several.",
+    ),
+)
+
+
+def calls_server(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` a client in place of the connection options, and its errors a sentence."""
+
+    @wraps(command)
+    def run(
+        *,
+        server: str,
+        token: str | None,
+        tls: bool,
+        ca_file: Path | None,
+        cert_file: Path | None,
+        key_file: Path | None,
+        timeout_s: float | None,
+        **options: Any,
+    ) -> None:
+        encryption = _tls_options(tls, ca_file, cert_file, key_file)
+        with connect(server, token=token, tls=encryption, timeout_s=timeout_s) as client:
+            try:
+                command(client, **options)
+            except (PrimaseError, FastaError, OSError) as error:
+                raise click.ClickException(str(error)) from error
+
+    for option in reversed(OPTIONS):
+        run = option(run)
+    return run
+
+
+def _tls_options(
+    tls: bool, ca_file: Path | None, cert_file: Path | None, key_file: Path | None
+) -> TlsOptions | None:
+    if not (tls or ca_file or cert_file or key_file):
+        return None
+    try:
+        return TlsOptions(ca_file, cert_file, key_file)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
