@@ -412,6 +412,16 @@ def test_answers_too_large_for_one_message_are_asked_for_in_parts(run: Any) -> N
     assert isinstance(results[5].error, exceptions.ResponseTooLarge)
 
 
+def test_predictions_are_asked_for_in_parts_that_one_message_can_answer(run: Any) -> None:
+    service = ScriptedEsm2(masks)
+    long = "<mask>" + "A" * 1000
+    with serving(esm2=service) as target:
+        results = run(target, lambda c: c.esm2("m").predict([long] * 40, include_logits=True))
+
+    assert len(results) == 40
+    assert [len(request.items) for request in service.requests] == [15, 15, 10]
+
+
 def test_scores(run: Any) -> None:
     def score(request: Any, context: Any) -> Iterator[esm2_pb2.StreamScoreSequencesResponse]:
         for i, _ in enumerate(request.items):

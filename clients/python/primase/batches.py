@@ -1,7 +1,7 @@
 """Any number of items, read lazily and cut into batches that one request can hold."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -31,10 +31,24 @@ class Entry(Generic[ItemT]):
         return replace(self, error=error)
 
 
-class BatchFeed(Generic[ItemT]):
-    """Hands out batches in order. What a server refused to take at once can be given back."""
+def request_bytes(item: Message) -> int:
+    """What the item adds to a request."""
+    return item.ByteSize()
 
-    def __init__(self, items: Iterable[tuple[str, ItemT]], max_items: int) -> None:
+
+class BatchFeed(Generic[ItemT]):
+    """Hands out batches in order. What a server refused to take at once can be given back.
+
+    num_bytes: how much of `TARGET_BATCH_BYTES` an item takes.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[tuple[str, ItemT]],
+        max_items: int,
+        num_bytes: Callable[[ItemT], int] = request_bytes,
+    ) -> None:
+        self._num_bytes = num_bytes
         self._items = enumerate(items)
         self._returned: deque[Entry[ItemT]] = deque()
         self._max_items = max_items
@@ -45,7 +59,7 @@ class BatchFeed(Generic[ItemT]):
         batch: list[Entry[ItemT]] = []
         num_bytes = 0
         for entry in self._entries():
-            num_bytes += entry.item.ByteSize()
+            num_bytes += self._num_bytes(entry.item)
             if batch and num_bytes > TARGET_BATCH_BYTES:
                 self._returned.appendleft(entry)
                 break

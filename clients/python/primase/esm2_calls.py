@@ -47,6 +47,10 @@ VariantsExchange = StreamExchange[
 # At most what the contract allows; requests are cut by their size long before.
 MAX_STREAM_ITEMS = 10_000
 MAX_UNARY_ITEMS = 1024
+# Answers of one message are kept below 2 MiB, half of what gRPC reads by default.
+ANSWER_BYTES_PER_REQUEST_BYTE = 8
+CANDIDATE_BYTES = 16
+LOGITS_ROW_BYTES = 4 * 33
 
 
 def encode_options(
@@ -91,7 +95,11 @@ def predict(
             model=model, items=items, num_candidates=num_candidates, include_logits=include_logits
         )
 
-    return PredictExchange(items, make_request, MAX_UNARY_ITEMS)
+    def num_bytes(item: PredictItem) -> int:
+        answer_bytes = _answer_bytes(item, num_candidates, include_logits)
+        return max(item.ByteSize(), answer_bytes // ANSWER_BYTES_PER_REQUEST_BYTE)
+
+    return PredictExchange(items, make_request, MAX_UNARY_ITEMS, num_bytes)
 
 
 def score(model: str, sequences: Sequences, mode: str, include_per_residue: bool) -> ScoreExchange:
@@ -121,6 +129,12 @@ def variants(
     return StreamExchange(
         _variants_items(queries), make_request, MAX_STREAM_ITEMS, VariantsCollector
     )
+
+
+def _answer_bytes(item: PredictItem, num_candidates: int, include_logits: bool) -> int:
+    """About as much as Predict answers to one item."""
+    residue_bytes = len(item.sequence) * (3 + LOGITS_ROW_BYTES * include_logits)
+    return residue_bytes + item.sequence.count("<mask>") * (1 + num_candidates) * CANDIDATE_BYTES
 
 
 def _encode_items(sequences: Sequences) -> Iterator[tuple[str, EncodeItem]]:

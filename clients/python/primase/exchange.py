@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from primase.batches import BatchFeed, Entry
+from primase.batches import BatchFeed, Entry, request_bytes
 from primase.exceptions import BrokenAnswer, PrimaseError, RequestTooLarge, ResponseTooLarge
 from primase.item_errors import errors_by_item, with_item_numbers
 from primase.results import ItemResult
@@ -39,8 +39,9 @@ class Exchange(ABC, Generic[ItemT, RequestT, ResponseT, ValueT]):
         items: Iterable[tuple[str, ItemT]],
         make_request: Callable[[Sequence[ItemT]], RequestT],
         max_items: int,
+        num_bytes: Callable[[ItemT], int] = request_bytes,
     ) -> None:
-        self._feed = BatchFeed(items, max_items)
+        self._feed = BatchFeed(items, max_items, num_bytes)
         self._make_request = make_request
         self._sent: list[Entry[ItemT]] = []
         self._waiting: deque[Entry[ItemT]] = deque()
