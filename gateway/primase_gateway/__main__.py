@@ -138,6 +138,8 @@ def server_config(settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        # Longer than clients keep an idle connection, so that it is they who close it.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(settings.drain_s),
     )
 

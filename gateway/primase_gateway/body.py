@@ -32,7 +32,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         return await _read_gzip(request, max_bytes)
     if encoding in ("identity", ""):
         return await _read_plain(request, max_bytes)
-    raise Refusal.of_field(BODY, "Content-Encoding must be gzip or identity", "INVALID_PARAMETER")
+    raise Refusal.of_field(BODY, "Content-Encoding must be gzip or identity")
 
 
 async def _read_plain(request: Request, max_bytes: int) -> bytes:

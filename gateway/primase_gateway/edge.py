@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -108,7 +108,7 @@ class Edge:
     ) -> None:
         try:
             await self._app(exchange.scope, receive, send)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             exchange.status = 499
         except Exception:
             # An answer that has begun and is left without its end closes the connection.

@@ -21,8 +21,7 @@ from primase_gateway.proto_schema import Components, Schema
 
 PATH = "/openapi.json"
 BIOLM_SLUGS = ("esm2-8m", "esm2-35m", "esm2-150m", "esm2-650m", "esm2-3b")
-NATIVE_REFUSALS = (400, 401, 404, 413, 429, 499, 500, 501, 503, 504)
-BIOLM_REFUSALS = (400, 401, 404, 413, 429, 499, 500, 501, 503, 504)
+REFUSALS = (400, 401, 404, 413, 429, 499, 500, 501, 503, 504)
 
 NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
 MATRIX: Schema = {"type": "array", "items": NUMBERS}
@@ -93,7 +92,7 @@ def _native_operation(components: Components, answer: type[Message]) -> Schema:
     # A detail is spelled out with its own fields, and `@type` names them.
     components.schemas["google.protobuf.Any"] = {"type": "object"}
     schema = components.reference(descriptor_of(answer))
-    return {"tags": ["native"], "responses": _answers(schema, status, NATIVE_REFUSALS)}
+    return {"tags": ["native"], "responses": _answers(schema, status)}
 
 
 def _query(components: Components) -> list[Schema]:
@@ -161,12 +160,12 @@ def _biolm_operation(
         "tags": ["biolm v2"],
         "parameters": [_path_parameter("slug", {"type": "string", "enum": list(BIOLM_SLUGS)})],
         "requestBody": _request_body({"$ref": f"#/components/schemas/{name}"}),
-        "responses": _answers(answer, BIOLM_REFUSAL, BIOLM_REFUSALS),
+        "responses": _answers(answer, BIOLM_REFUSAL),
     }
 
 
-def _answers(success: Schema, refusal: Schema, http_statuses: tuple[int, ...]) -> Schema:
-    refusals = {str(status): _content("Refused", refusal) for status in http_statuses}
+def _answers(success: Schema, refusal: Schema) -> Schema:
+    refusals = {str(status): _content("Refused", refusal) for status in REFUSALS}
     return {"200": _content("Done", success)} | refusals
 
 

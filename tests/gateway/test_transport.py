@@ -155,12 +155,21 @@ def log_lines() -> Iterator[SimpleQueue[logging.LogRecord]]:
     access.removeHandler(handler)
 
 
+def fields_of(lines: SimpleQueue[logging.LogRecord], request_id: str) -> dict[str, Any]:
+    """What is logged of one request; its line follows its answer."""
+    while True:
+        line = lines.get(timeout=20)
+        fields: dict[str, Any] = vars(line)["fields"]
+        if fields["request_id"] == request_id:
+            assert line.getMessage() == "request"
+            return fields
+
+
 def test_one_log_line_without_the_sequence(
     client: httpx.Client, log_lines: SimpleQueue[logging.LogRecord]
 ) -> None:
     answer = client.post(f"{ENCODE}?key=secret", content=BODY, headers={"x-request-id": "r1"})
-    # The line follows the answer.
-    fields: dict[str, Any] = vars(log_lines.get(timeout=20))["fields"]
+    fields = fields_of(log_lines, "r1")
     assert fields.pop("ms") >= 0
     assert fields == {
         "method": "POST",
@@ -169,6 +178,17 @@ def test_one_log_line_without_the_sequence(
         "bytes": len(answer.content),
         "request_id": "r1",
     }
+
+
+def test_a_client_that_hangs_up_within_its_body_is_no_fault(
+    live: Live, script: Script, log_lines: SimpleQueue[logging.LogRecord]
+) -> None:
+    with connection(live) as opened:
+        opened.sendall(head(ENCODE, len(BODY), "Expect: 100-continue", "X-Request-Id: r2"))
+        receive_until(opened, b"\r\n\r\n")
+        opened.sendall(BODY[:5])
+    assert fields_of(log_lines, "r2")["status"] == 499
+    assert script.requests == []
 
 
 def test_a_client_that_hangs_up_cancels_the_work(live: Live, script: Script) -> None:
@@ -220,7 +240,7 @@ def test_other_requests_are_answered_while_a_large_answer_is_written(
         while slow.is_alive():
             waits_s.append(client.get("/v1/health/live").elapsed.total_seconds())
     assert len(waits_s) > 10
-    assert sorted(waits_s)[len(waits_s) // 2] < 0.1
+    assert sorted(waits_s)[len(waits_s) // 2] < 0.25
 
 
 @pytest.fixture(scope="module")
