@@ -35,6 +35,12 @@ class Call:
         return cls(method, context, request_id)
 
     @property
+    def request_id_header(self) -> tuple[str, str]:
+        """What tells the caller the request id; sent last, since a call that has sent anything
+        can no longer be retried by the caller's library."""
+        return ("x-request-id", self.request_id)
+
+    @property
     def deadline_s(self) -> float | None:
         """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
         remaining_s: float | None = self.context.time_remaining()

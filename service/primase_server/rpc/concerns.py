@@ -1,4 +1,4 @@
-"""What every call of the contract is wrapped in: identity, a log line, errors, validation.
+"""What every call of the contract is wrapped in: a log line, errors as statuses, validation.
 
 Each is an async context manager around the handler; `EdgeInterceptor` nests them in that order.
 """
@@ -12,7 +12,13 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from primase_server.errors import InternalError, InvalidRequest, PrimaseError
+from primase_server.errors import (
+    InternalError,
+    InvalidRequest,
+    PrimaseError,
+    QueueFull,
+    QuotaExceeded,
+)
 from primase_server.rpc.call import Call, Context, begin_call
 from primase_server.rpc.status import reason_of, to_status
 from primase_server.rpc.validation import violations
@@ -21,6 +27,9 @@ log = structlog.get_logger()
 
 # Above this a request is checked on another thread, so that the event loop goes on answering.
 LARGE_REQUEST_BYTES = 64 * 1024
+
+# Read by every gRPC library (gRFC A6).
+PUSHBACK_HEADER = "grpc-retry-pushback-ms"
 
 
 class CallObserver(Protocol):
@@ -35,13 +44,6 @@ class NoObserver:
 
     def call_finished(self, method: str, outcome: str, elapsed_s: float) -> None:
         """Do nothing."""
-
-
-@asynccontextmanager
-async def identified(call: Call) -> AsyncIterator[None]:
-    """Tell the caller the request id before anything else."""
-    await call.context.send_initial_metadata((("x-request-id", call.request_id),))
-    yield
 
 
 @asynccontextmanager
@@ -79,8 +81,22 @@ async def _abort(call: Call, error: PrimaseError) -> None:
     call.outcome = reason_of(error)
     status = to_status(error, call.request_id)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    details = ("grpc-status-details-bin", status.SerializeToString())
-    await call.context.abort(code, status.message, (details,))
+    headers = (
+        call.request_id_header,
+        ("grpc-status-details-bin", status.SerializeToString()),
+        *retry_pushback(error, code),
+    )
+    await call.context.abort(code, status.message, headers)
+
+
+def retry_pushback(error: PrimaseError, code: grpc.StatusCode) -> tuple[tuple[str, str], ...]:
+    """When a client that retries by itself may do so: after this many milliseconds, or -1 never.
+
+    Such clients go by the code alone, and RESOURCE_EXHAUSTED also says what no retry can mend.
+    """
+    if isinstance(error, QueueFull | QuotaExceeded):
+        return ((PUSHBACK_HEADER, str(max(1, round(error.retry_after_s * 1000)))),)
+    return ((PUSHBACK_HEADER, "-1"),) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else ()
 
 
 async def validate(request: Message) -> None:
@@ -124,7 +140,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
         call = begin_call(method, context)
-        async with identified(call), logged(call, self._observer), errors_as_status(call):
+        async with logged(call, self._observer), errors_as_status(call):
+            call.context.set_trailing_metadata((call.request_id_header,))
             await validate(request)
             yield
 

@@ -11,6 +11,7 @@ from primase_server.errors import ResponseTooLarge
 from primase_server.models.esm2.cost import FLOAT32_BYTES, result_bytes, workspace_bytes
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.esm2.work import PredictItem
 from primase_server.rpc.model_messages import SPECIAL_TOKENS
 from primase_server.settings import Limits
 
@@ -23,11 +24,29 @@ BYTES_PER_NUMBER = {
 }
 
 
-def require_unary(
-    items: Sequence[Item], data_type: tensor_pb2.DataType.ValueType, limits: Limits, instead: str
-) -> None:
+# Upper bounds, with the framing of the messages they lie in.
+CANDIDATE_BYTES = 16
+MASK_BYTES = 16
+TOKEN_BYTES = 8
+
+
+def encode_bytes(items: Sequence[Item], data_type: tensor_pb2.DataType.ValueType) -> int:
+    """Bytes of the numbers that Encode answers."""
+    return sum(item.num_bytes for item in items) * BYTES_PER_NUMBER[data_type] // FLOAT32_BYTES
+
+
+def predict_bytes(items: Sequence[PredictItem], *, include_logits: bool) -> int:
+    """Bytes that Predict answers: candidates, tokens and, where asked for, logits."""
+    return sum(
+        item.num_masks * (MASK_BYTES + item.num_candidates * CANDIDATE_BYTES)
+        + item.num_tokens * TOKEN_BYTES
+        + include_logits * item.num_bytes
+        for item in items
+    )
+
+
+def require_unary(num_bytes: int, limits: Limits, instead: str) -> None:
     """Raise ResponseTooLarge, before any work, where the answer does not fit one message."""
-    num_bytes = sum(item.num_bytes for item in items) * BYTES_PER_NUMBER[data_type] // FLOAT32_BYTES
     if num_bytes > limits.max_unary_response_bytes:
         raise ResponseTooLarge(
             f"the answer has about {num_bytes} bytes; "

@@ -53,7 +53,6 @@ MULTI_MUTANTS: Mapping[int, MultiMutant] = {
 
 
 Value = TypeVar("Value")
-FLOAT32 = tensor_pb2.DATA_TYPE_FLOAT32
 
 
 def choice(values: Mapping[int, Value], number: int, field: str) -> Value:

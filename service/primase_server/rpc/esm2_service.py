@@ -22,7 +22,7 @@ from primase_server.models.esm2.work import (
 from primase_server.models.registry import Registry
 from primase_server.rpc import esm2_messages, esm2_requests
 from primase_server.rpc.call import Context
-from primase_server.rpc.esm2_estimate import require_unary
+from primase_server.rpc.esm2_estimate import encode_bytes, predict_bytes, require_unary
 from primase_server.rpc.jobs import (
     build_all,
     build_each,
@@ -51,7 +51,7 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
         items = await build_all(
             request.items, esm2_requests.encode_builder(request.options, served)
         )
-        require_unary(items, data_type, self._limits, "StreamEncode")
+        require_unary(encode_bytes(items, data_type), self._limits, "StreamEncode")
         finished = await finish_all(self._engine, model, items)
         return pb.EncodeResponse(
             model=model,
@@ -94,8 +94,8 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
         """The residues that may stand behind every mask."""
         model, served = self._served(request.model)
         items = await build_all(request.items, esm2_requests.predict_builder(request, served))
-        if request.include_logits:
-            require_unary(items, esm2_requests.FLOAT32, self._limits, "Encode or fewer items")
+        num_bytes = predict_bytes(items, include_logits=request.include_logits)
+        require_unary(num_bytes, self._limits, "fewer items")
         finished = await finish_all(self._engine, model, items)
         return pb.PredictResponse(
             model=model,

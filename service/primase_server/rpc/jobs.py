@@ -23,20 +23,23 @@ from primase_server.rpc.status import to_status
 from primase_server.rpc.validation import violations
 
 Entry = TypeVar("Entry", bound=Message)
-Build = Callable[[Entry], Item]
+Work = TypeVar("Work", bound=Item)
+Build = Callable[[Entry], Work]
 Outcome = ItemFinished | ItemFailed
 
 
-async def build_each(entries: Sequence[Entry], build: Build[Entry]) -> list[Item | PrimaseError]:
+async def build_each(
+    entries: Sequence[Entry], build: Build[Entry, Work]
+) -> list[Work | PrimaseError]:
     """Every entry as work, or the error that is reported in its place."""
     if sum(entry.ByteSize() for entry in entries) > LARGE_REQUEST_BYTES:
         return await asyncio.to_thread(_build_each, entries, build)
     return _build_each(entries, build)
 
 
-async def build_all(entries: Sequence[Entry], build: Build[Entry]) -> list[Item]:
+async def build_all(entries: Sequence[Entry], build: Build[Entry, Work]) -> list[Work]:
     """Every entry as work. Raises one InvalidRequest that names every bad one."""
-    items: list[Item] = []
+    items: list[Work] = []
     broken: list[Violation] = []
     for index, item in enumerate(await build_each(entries, build)):
         if isinstance(item, InvalidRequest):
@@ -80,7 +83,7 @@ async def finish_all(engine: Engine, model: str, items: Sequence[Item]) -> list[
 
 def failed_status(outcome: ItemFailed) -> status_pb2.Status:
     """The status that a stream reports for one item."""
-    return to_status(in_place(outcome))
+    return to_status(in_place(outcome), current_call().request_id)
 
 
 def in_place(outcome: ItemFailed) -> PrimaseError:
@@ -90,11 +93,11 @@ def in_place(outcome: ItemFailed) -> PrimaseError:
     return outcome.error
 
 
-def _build_each(entries: Sequence[Entry], build: Build[Entry]) -> list[Item | PrimaseError]:
+def _build_each(entries: Sequence[Entry], build: Build[Entry, Work]) -> list[Work | PrimaseError]:
     return [_build(entry, build) for entry in entries]
 
 
-def _build(entry: Entry, build: Build[Entry]) -> Item | PrimaseError:
+def _build(entry: Entry, build: Build[Entry, Work]) -> Work | PrimaseError:
     broken = violations(entry)
     if broken:
         reasons = {violation.reason for violation in broken}

@@ -73,6 +73,11 @@ class PredictItem:
         return cls(work, result_bytes(served.config, work), num_candidates)
 
     @property
+    def num_masks(self) -> int:
+        """Masks to predict."""
+        return int(np.count_nonzero(self.work.token_ids == MASK_ID))
+
+    @property
     def num_tokens(self) -> int:
         """Tokens of its pass."""
         return self.work.num_tokens
