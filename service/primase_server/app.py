@@ -19,6 +19,7 @@ from primase_server.settings import Limits, Listen, Settings
 log = structlog.get_logger()
 
 FORCED_EXIT_STATUS = 130
+LAST_WORDS_S = 5.0
 
 
 class App:
@@ -62,10 +63,9 @@ class App:
         await asyncio.sleep(self.settings.withdraw_s)
         if self._gateway is not None:
             await self._gateway.stop(self.settings.grace_s)
-        await self._server.stop(self.settings.grace_s)
+        await self._finish_calls()
         if self._loading is not None:
             self._loading.cancel()
-        await self.engine.close()
         log.info("stopped")
 
     def kill(self) -> None:
@@ -73,6 +73,14 @@ class App:
         if self._gateway is not None:
             self._gateway.kill()
         os._exit(FORCED_EXIT_STATUS)
+
+    async def _finish_calls(self) -> None:
+        # What is left after the grace period ends with a status of ours, for which it needs time.
+        grace_s = self.settings.grace_s
+        stopping = asyncio.create_task(self._server.stop(grace_s + LAST_WORDS_S))
+        await asyncio.wait({stopping}, timeout=grace_s)
+        await self.engine.close()
+        await stopping
 
     async def _start_gateway(self, address: Listen) -> None:
         target = f"{_reachable(self.settings.grpc.host)}:{self.grpc_port}"
