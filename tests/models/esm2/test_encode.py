@@ -7,17 +7,13 @@ from primase_server.errors import InvalidSequence, OutputUnavailable, SequenceTo
 from primase_server.models.esm2.alphabet import tokenize
 from primase_server.models.esm2.encode import EncodeItem, Include
 from primase_server.models.esm2.served import Esm2Served
+from tests.models.esm2.everything import present
 from tests.models.esm2.fixture_model import fair_model, run_item, runner, served
 from tests.models.esm2.gate import absolute_error, relative_error
 from tests.models.esm2.reference import Array, run_fair
 from tests.models.esm2.sequences import UBIQUITIN
 
 EVERYTHING = frozenset(Include)
-
-
-def present(array: Array | None) -> Array:
-    assert array is not None
-    return array
 
 
 def test_everything_equals_fair_esm() -> None:

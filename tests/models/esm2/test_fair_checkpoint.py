@@ -15,6 +15,8 @@ from primase_server.models.esm2.checkpoint import CheckpointError
 from primase_server.models.esm2.fair_checkpoint import open_fair
 from primase_server.models.esm2.weights import FIXTURE, open_checkpoint
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 Loaded = dict[str, Any]
 FIXTURE_BYTES = FIXTURE.read_bytes()
 
@@ -185,7 +187,6 @@ def test_a_truncated_file_is_refused(size: int, tmp_path: Path) -> None:
         open_fair(path)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     offset=st.integers(0, 20_000)

@@ -7,7 +7,7 @@ import pytest
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.weights import LocalWeights, load
-from tests.models.esm2.everything import CPU, run_everything
+from tests.models.esm2.everything import CPU, run_apart, run_everything
 from tests.models.esm2.gate import failures
 from tests.models.esm2.reference import build_fair_model, run_fair, save_fair_checkpoint
 from tests.models.esm2.sequences import mixed_batch
@@ -22,6 +22,7 @@ def test_every_output_equals_fair_esm(variant: str, tmp_path: Path) -> None:
     assert model.config == config
     reference = run_fair(fair, mixed_batch())
     assert failures(run_everything(model, mixed_batch()), reference) == {}
+    assert failures(run_apart(model, mixed_batch()), reference) == {}
 
 
 def load_seeded(variant: str) -> Esm2:
@@ -32,8 +33,9 @@ def load_seeded(variant: str) -> Esm2:
 @pytest.mark.parametrize("variant", ["fixture", "esm2_t6_8M_UR50D"])
 def test_a_batch_equals_its_sequences_alone(variant: str) -> None:
     model = load_seeded(variant)
-    alone = [run_everything(model, [ids])[0] for ids in mixed_batch()]
-    assert failures(run_everything(model, mixed_batch()), alone) == {}
+    for run in (run_everything, run_apart):
+        alone = [run(model, [ids])[0] for ids in mixed_batch()]
+        assert failures(run(model, mixed_batch()), alone) == {}
 
 
 def test_the_order_of_a_batch_does_not_matter() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.weights import LocalWeights, load
-from tests.models.esm2.everything import run_everything
+from tests.models.esm2.everything import run_apart, run_everything
 from tests.models.esm2.gate import failures
 from tests.models.esm2.hub import build_hub_model, run_hub
 from tests.models.esm2.sequences import mixed_batch
@@ -21,6 +21,7 @@ def test_every_output_equals_transformers(variant: str, tmp_path: Path) -> None:
     assert model.config == config
     reference = run_hub(hub, mixed_batch())
     assert failures(run_everything(model, mixed_batch()), reference) == {}
+    assert failures(run_apart(model, mixed_batch()), reference) == {}
 
 
 def test_shards_give_the_same_model(tmp_path: Path) -> None:

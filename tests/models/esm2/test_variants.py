@@ -13,8 +13,8 @@ from primase_server.models.esm2.variants import (
     VariantsResult,
 )
 from primase_server.models.esm2.windows import cover
+from tests.models.esm2.everything import present
 from tests.models.esm2.fixture_model import fair_log_probabilities, run_item, served
-from tests.models.esm2.reference import Array
 from tests.models.esm2.sequences import UBIQUITIN, random_sequence
 
 WILD_TYPE = UBIQUITIN[:24]
@@ -43,11 +43,6 @@ def score(
     variants: list[str] | None, method: VariantMethod, multi_mutant: MultiMutant = FILL
 ) -> VariantsResult:
     return run_item(VariantsItem.build(served(), WILD_TYPE, variants, method, multi_mutant))
-
-
-def present(array: Array | None) -> Array:
-    assert array is not None
-    return array
 
 
 @pytest.mark.parametrize("multi_mutant", [FILL, ALL])
