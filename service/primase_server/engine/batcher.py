@@ -1,0 +1,109 @@
+"""Which passes share the next step: weighted fair queueing in virtual time, within a budget.
+
+Every waiting job is in the order by one number, the virtual finish time of its next pass:
+
+    finish = start + num_tokens * (waiting jobs of its flow)
+    start  = max(virtual time, finish of the job's last pass), at most one batch past virtual time
+
+and each pass that starts moves virtual time on by num_tokens / (waiting flows). (Demers, Keshav and
+Shenker 1989, with a flow's weight split among its jobs.) So flows get equal shares of the device
+whatever their number of jobs, a short pass comes before long ones that joined at the same time, and
+a job that used room nobody else could use is set back for it by one batch at most.
+
+A step takes passes in that order. The first always goes. One that does not fit what is left is
+passed over for smaller ones behind it and keeps its place, so it is nearer to the front next time.
+Lengths are not grouped beyond that: runners take ragged batches, and equal neighbours save nothing.
+
+Nobody starves. A pass that becomes the head of its job is started, unless the job pauses, before
+
+    F * (B + n * k) + J * B
+
+tokens of other passes have been: n is its length, k the waiting jobs of its flow, B the budget of a
+step, F and J the most flows and jobs that wait at once. By the first term virtual time has reached
+its finish, so that whoever joins from then on is behind it; those still before it, one pass of each
+other job, go one or more in a step. Admission bounds F and J.
+"""
+
+from collections import Counter
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from itertools import count
+from typing import NamedTuple
+
+from primase_server.engine.limits import EngineLimits
+from primase_server.engine.queued_job import QueuedJob, QueuedPass
+
+_MOST_PASSED_OVER = 64
+
+
+class _Place(NamedTuple):
+    finish: float
+    arrival: int
+    head: QueuedPass
+
+
+class Batcher:
+    """The waiting jobs of one model, in fair order. Not thread-safe."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+        self._virtual_time = 0.0
+        self._order: list[tuple[float, int, QueuedJob]] = []
+        self._places: dict[QueuedJob, _Place] = {}
+        self._num_waiting: Counter[Hashable] = Counter()
+        self._arrivals = count()
+
+    def offer(self, job: QueuedJob) -> None:
+        """Give the job the place that its head deserves; none if it has no head that may start."""
+        head = job.ready_head
+        if job in self._places and self._places[job].head is head:
+            return
+        self.withdraw(job)
+        if head is not None:
+            self._num_waiting[job.flow] += 1
+            place = _Place(self._finish_of(head), next(self._arrivals), head)
+            self._places[job] = place
+            heappush(self._order, (place.finish, place.arrival, job))
+
+    def withdraw(self, job: QueuedJob) -> None:
+        """Take the job out of the order; what is left in the heap is skipped when it comes up."""
+        if self._places.pop(job, None) is not None:
+            self._num_waiting[job.flow] -= 1
+            if self._num_waiting[job.flow] == 0:
+                del self._num_waiting[job.flow]
+
+    def plan(self, now_s: float) -> list[QueuedPass]:
+        """Start the passes of one step: within both budgets, and none of an expired job."""
+        left_tokens, left_bytes = self._limits.max_batch_tokens, self._limits.max_batch_bytes
+        started: list[QueuedPass] = []
+        passed_over: list[tuple[float, int, QueuedJob]] = []
+        while self._order and left_tokens > 0 and len(passed_over) < _MOST_PASSED_OVER:
+            finish, arrival, job = heappop(self._order)
+            place = self._places.get(job)
+            if place is None or place.arrival != arrival:
+                continue
+            work = place.head.work
+            if job.has_expired(now_s):
+                self.withdraw(job)
+            elif work.num_tokens > left_tokens or work.num_bytes > left_bytes:
+                passed_over.append((finish, arrival, job))
+            else:
+                left_tokens -= work.num_tokens
+                left_bytes -= work.num_bytes
+                self._start(place, now_s)
+                started.append(place.head)
+        for waiting in passed_over:
+            heappush(self._order, waiting)
+        return started
+
+    def _start(self, place: _Place, now_s: float) -> None:
+        job = place.head.job
+        self._virtual_time += place.head.work.num_tokens / len(self._num_waiting)
+        job.virtual_finish = place.finish
+        job.start(place.head, now_s)
+        self.offer(job)
+
+    def _finish_of(self, head: QueuedPass) -> float:
+        start = max(self._virtual_time, head.job.virtual_finish)
+        start = min(start, self._virtual_time + self._limits.max_batch_tokens)
+        return start + head.work.num_tokens * self._num_waiting[head.job.flow]

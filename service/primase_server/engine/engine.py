@@ -1,0 +1,67 @@
+"""What callers of an engine rely on, whether it runs in this process or in another."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from primase_server.engine.events import Event
+from primase_server.engine.generation import GenerationJob
+from primase_server.engine.job import Job
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """One model's queue at one moment.
+
+    queued_tokens: of passes not yet started.
+    queued_bytes: of items waiting, running, or finished and not yet read.
+    queued_items: not yet ended.
+    running_tokens: in the step on the device.
+    tokens_per_s: measured lately; 0.0 until the first step.
+    """
+
+    queued_tokens: int
+    queued_bytes: int
+    queued_items: int
+    running_tokens: int
+    tokens_per_s: float
+
+
+class Ticket(Protocol):
+    """One accepted job: an async iterator of its events, for one reader.
+
+    The iterator ends after the last event and raises a PrimaseError when the job as a whole fails.
+    Reading is what lets a job go on: unread results are bounded, and a reader who stops pauses its
+    own job only. A ticket left unread keeps its place and its bytes, so always cancel at the end:
+
+        ticket = engine.submit(job)
+        try:
+            async for event in ticket: ...
+        finally:
+            ticket.cancel()
+    """
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    def cancel(self) -> None:
+        """Give the job up: its queued work is freed before the next step. Idempotent."""
+
+
+class Engine(Protocol):
+    """Runs jobs. A remote engine may raise the errors of `submit` from the ticket instead."""
+
+    def submit(self, job: Job | GenerationJob) -> Ticket:
+        """Admit the job at once, or raise.
+
+        Raises QueueFull, RequestTooLarge, UnknownModel, ModelNotReady, NotServed, DeadlineTooShort,
+        InvalidRequest or ShuttingDown. A single bad item is an event, never an error here.
+        """
+
+    def queue_state(self, name: str) -> QueueState:
+        """The one-shot work of one model; raises UnknownModel or ModelNotReady."""
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until no job is queued or running; raises TimeoutError. Does not refuse new jobs."""
+
+    async def close(self) -> None:
+        """Refuse new jobs, end open ones with ShuttingDown, let the running step end."""

@@ -1,0 +1,70 @@
+"""Streaming generation: what a caller asks for. Token ids only; text is the edge's affair."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Determinism(Enum):
+    """What a seed promises on one device, build and dtype."""
+
+    BEST_EFFORT = "best_effort"
+    BATCH_INVARIANT = "batch_invariant"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn: temperature, then top_k, renormalise, then top_p.
+
+    temperature: 0 is greedy.
+    top_k: 0 is off.
+    top_p: in (0, 1]; 1 is off.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class TokenReport:
+    """What each token carries beside its id; all of it only when asked for."""
+
+    log_probs: bool = False
+    sampled_probs: bool = False
+    logits: bool = False
+    elapsed: bool = False
+    num_alternatives: int = 0
+
+
+@dataclass(frozen=True)
+class GenerationJob:
+    """Prompts to continue; every (item, sample) pair is a stream of its own.
+
+    prompts: token ids, one row for each item.
+    max_new_tokens: for each pair; at least 1.
+    stop: a pair ends once its new tokens end with one of these.
+    allowed_tokens: only these may be drawn; None allows all.
+    seed: names the random streams with (item, sample); None lets the engine draw one.
+    flow, deadline_s: as in `Job`.
+    """
+
+    model: str
+    request_id: str
+    prompts: Sequence[tuple[int, ...]]
+    max_new_tokens: int
+    num_samples: int = 1
+    sampling: Sampling = field(default=Sampling())
+    stop: tuple[tuple[int, ...], ...] = ()
+    allowed_tokens: frozenset[int] | None = None
+    seed: int | None = None
+    determinism: Determinism = Determinism.BEST_EFFORT
+    report: TokenReport = field(default=TokenReport())
+    flow: str = ""
+    deadline_s: float | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens at most: each prompt once, then the new tokens of each sample."""
+        num_new_tokens = len(self.prompts) * self.num_samples * self.max_new_tokens
+        return sum(map(len, self.prompts)) + num_new_tokens

@@ -1,0 +1,66 @@
+"""One-shot work: a job is a list of items, an item is one or more forward passes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from primase_server.errors import PrimaseError
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass of one sequence.
+
+    payload: what the runner is given; nothing else looks inside.
+    num_tokens: tokens put through the model, special tokens included; at least 1.
+    num_bytes: peak transient and result bytes while it runs.
+    """
+
+    payload: object
+    num_tokens: int
+    num_bytes: int
+
+
+class Item(Protocol):
+    """One entry of a caller's request."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens over all its passes: what admission charges."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes it may hold at once, request and result together."""
+
+    def passes(self) -> Iterator[Pass]:
+        """Its passes, in order; drawn one ahead of the device, never all at once."""
+
+    def finish(self, outputs: Sequence[object]) -> object:
+        """The result, from the runner's outputs of its passes, in order."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Encode, predict, score: items that are answered one by one, in their order.
+
+    items: not empty; one already known to be bad is its error, and is reported in its place.
+    flow: who waits in line together (a caller's key); "" puts the job in a line of its own.
+    deadline_s: a `time.monotonic()` value, or None.
+    """
+
+    model: str
+    request_id: str
+    items: Sequence[Item | PrimaseError]
+    flow: str = ""
+    deadline_s: float | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(item.num_tokens for item in self._sound_items())
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(item.num_bytes for item in self._sound_items())
+
+    def _sound_items(self) -> Iterator[Item]:
+        return (item for item in self.items if not isinstance(item, PrimaseError))

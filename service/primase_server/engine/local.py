@@ -1,0 +1,166 @@
+"""The engine in this process."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TypeVar
+
+from primase_server.engine.device_loop import DeviceLoop, StepReport, Turn
+from primase_server.engine.engine import QueueState
+from primase_server.engine.generation import GenerationJob
+from primase_server.engine.job import Job
+from primase_server.engine.limits import EngineLimits
+from primase_server.engine.observer import EngineObserver, SilentObserver
+from primase_server.engine.one_shot import OneShotRunner, OneShotScheduler
+from primase_server.engine.scheduler import Scheduler
+from primase_server.engine.submission import Submission
+from primase_server.engine.ticket import LocalTicket
+from primase_server.errors import (
+    InternalError,
+    ModelNotReady,
+    NotServed,
+    PrimaseError,
+    ShuttingDown,
+    UnknownModel,
+)
+
+JobT = TypeVar("JobT", Job, GenerationJob)
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    name: str
+    loop: DeviceLoop
+    one_shot: Scheduler[Job]
+    generation: Scheduler[GenerationJob] | None
+    turns: tuple[Turn, ...]
+
+
+class LocalEngine:
+    """Runs jobs on the devices of this process. Made, used and closed on one event loop."""
+
+    def __init__(self, observer: EngineObserver | None = None) -> None:
+        self._observer = observer or SilentObserver()
+        self._event_loop = asyncio.get_running_loop()
+        self._device_loops: dict[str, DeviceLoop] = {}
+        self._models: dict[str, _Model] = {}
+        self._not_ready: dict[str, str] = {}
+        self._open: set[Submission] = set()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._is_closed = False
+
+    def add_model(
+        self,
+        name: str,
+        runner: OneShotRunner,
+        limits: EngineLimits,
+        device: str = "cpu",
+        generation: Scheduler[GenerationJob] | None = None,
+    ) -> None:
+        """Serve a model; those on the same device share its thread, a step each in turn."""
+        self._require_open()
+        if name in self._models:
+            raise ValueError(f"model {name!r} is served already")
+        loop = self._device_loop(device)
+        one_shot = OneShotScheduler(runner, limits)
+        planners = [one_shot] if generation is None else [one_shot, generation]
+        turns = tuple(Turn(name, planner) for planner in planners)
+        for turn in turns:
+            loop.add(turn)
+        self._models[name] = _Model(name, loop, one_shot, generation, turns)
+        self._not_ready.pop(name, None)
+
+    def remove_model(self, name: str, error: PrimaseError | None = None) -> None:
+        """Stop serving a model; its open jobs end with `error`, or ModelNotReady."""
+        model = self._models.pop(name)
+        for turn in model.turns:
+            model.loop.remove(turn)
+        self._fail_open(error or ModelNotReady(f"model {name!r} was taken out of service"), name)
+
+    def refuse_model(self, name: str, why: str) -> None:
+        """Answer ModelNotReady for a model that is loading or failed to load, until it is added."""
+        self._not_ready[name] = why
+
+    def queue_state(self, name: str) -> QueueState:
+        model = self._model(name)
+        with model.loop.changing():
+            return model.one_shot.state
+
+    def submit(self, job: Job | GenerationJob) -> LocalTicket:
+        self._require_open()
+        model = self._model(job.model)
+        if isinstance(job, Job):
+            return self._admit(job, model, model.one_shot)
+        if model.generation is None:
+            raise NotServed(f"model {model.name!r} does not generate")
+        return self._admit(job, model, model.generation)
+
+    async def drain(self, timeout_s: float) -> None:
+        async with asyncio.timeout(timeout_s):
+            await self._is_idle.wait()
+
+    async def close(self) -> None:
+        self._is_closed = True
+        self._fail_open(ShuttingDown("the server is stopping"))
+        loops = self._device_loops.values()
+        await asyncio.gather(*(asyncio.to_thread(loop.stop) for loop in loops))
+
+    def _admit(self, job: JobT, model: _Model, scheduler: Scheduler[JobT]) -> LocalTicket:
+        submission = Submission(model.name, scheduler, model.loop, self._end)
+        with model.loop.changing():
+            deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
+        self._open.add(submission)
+        self._is_idle.clear()
+        submission.start(job.deadline_s, deliveries)
+        return submission.ticket
+
+    def _end(self, submission: Submission, error: PrimaseError | None) -> None:
+        self._open.remove(submission)
+        if not self._open:
+            self._is_idle.set()
+        self._observer.job_ended(submission.model, error, time.monotonic() - submission.submitted_s)
+
+    def _fail_open(self, error: PrimaseError, model: str | None = None) -> None:
+        for submission in tuple(self._open):
+            if model in (None, submission.model):
+                submission.ticket.fail(error)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ShuttingDown("the server is stopping")
+
+    def _model(self, name: str) -> _Model:
+        if name in self._models:
+            return self._models[name]
+        if name in self._not_ready:
+            raise ModelNotReady(f"model {name!r}: {self._not_ready[name]}")
+        raise UnknownModel(name, tuple(self._models))
+
+    def _device_loop(self, device: str) -> DeviceLoop:
+        if device not in self._device_loops:
+            self._device_loops[device] = DeviceLoop(
+                device,
+                on_step=self._post_report,
+                on_broken=self._post_loss,
+            )
+        return self._device_loops[device]
+
+    def _post_report(self, report: StepReport) -> None:
+        self._event_loop.call_soon_threadsafe(self._hand_over, report)
+
+    def _post_loss(self, turn: Turn) -> None:
+        self._event_loop.call_soon_threadsafe(self._lose, turn)
+
+    def _hand_over(self, report: StepReport) -> None:
+        for delivery in report.deliveries:
+            delivery.recipient.deliver(delivery)
+        self._observer.step_finished(
+            report.model, report.num_tokens, report.batch_size, report.elapsed_s
+        )
+
+    def _lose(self, turn: Turn) -> None:
+        model = self._models.get(turn.model)
+        if model is not None and turn in model.turns:
+            self.refuse_model(turn.model, "it failed and waits to be loaded again")
+            self.remove_model(turn.model, InternalError("the model failed"))
