@@ -1,0 +1,35 @@
+"""One demo server for all tests that leave it running; the others start their own."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+import primase
+from primase.esm2_client import Esm2
+from tests.e2e.server import Server, serving
+
+MODEL = "esm2-650m"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with serving("--demo", "--withdraw-s=0") as running:
+        yield running
+
+
+@pytest.fixture
+def rest(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[primase.Client]:
+    with primase.connect(server.target, timeout_s=60) as connected:
+        yield connected
+
+
+@pytest.fixture
+def esm2(client: primase.Client) -> Esm2:
+    return client.esm2(MODEL)
