@@ -117,6 +117,7 @@ def engine_limits(limits: Limits) -> EngineLimits:
         max_batch_tokens=limits.max_batch_tokens,
         max_batch_bytes=limits.max_batch_bytes,
         max_pending_result_bytes=limits.max_pending_result_bytes,
+        max_step_s=limits.max_step_s,
     )
 
 

@@ -51,6 +51,7 @@ class Limits:
     max_batch_tokens: int = 4096
     max_batch_bytes: int = 4096 * MIB
     max_pending_result_bytes: int = 16 * MIB
+    max_step_s: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -258,3 +258,20 @@ def test_a_result_above_the_pending_limit_goes_out_alone() -> None:
     reader.read(scheduler)
     assert turn(scheduler)
     assert runner.names == [["a"], ["b"]]
+
+
+def test_a_step_is_no_longer_than_its_time_allows_but_never_empty() -> None:
+    """At 10 tokens a second and 3 seconds a step, 30 tokens share a step; 80 go alone."""
+    runner = EchoRunner()
+    scheduler = OneShotScheduler(runner, replace(ROOMY, max_step_s=3.0))
+    submit(scheduler, single("first", 10))
+    batch = scheduler.plan(now_s=0.0)
+    assert batch is not None
+    batch.run()
+    batch.settle(now_s=1.0)
+    for name, num_tokens in (("a", 15), ("b", 15), ("c", 20), ("long", 80)):
+        submit(scheduler, single(name, num_tokens))
+    while batch := scheduler.plan(now_s=1.0):
+        batch.run()
+        batch.settle(now_s=1.0 + batch.num_tokens / 10)
+    assert runner.names == [["first"], ["a", "b"], ["c"], ["long"]]

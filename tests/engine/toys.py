@@ -34,6 +34,15 @@ class Payload:
 
 
 @dataclass(frozen=True)
+class ToyPass:
+    """A pass of that payload."""
+
+    payload: Payload
+    num_tokens: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
 class ToyItem:
     """An item of one pass for each length; its result is its name and what came back."""
 
@@ -49,7 +58,7 @@ class ToyItem:
     def passes(self) -> Iterator[Pass]:
         for index, length in enumerate(self.lengths):
             payload = Payload(self.name, index, length, self.pass_bytes)
-            yield Pass(payload, length, self.pass_bytes)
+            yield ToyPass(payload, length, self.pass_bytes)
 
     def finish(self, outputs: Sequence[object]) -> object:
         return self.name, tuple(outputs)

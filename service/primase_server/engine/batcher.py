@@ -72,9 +72,15 @@ class Batcher:
             if self._num_waiting[job.flow] == 0:
                 del self._num_waiting[job.flow]
 
-    def plan(self, now_s: float) -> list[QueuedPass]:
-        """Start the passes of one step: within both budgets, and none of an expired job."""
-        left_tokens, left_bytes = self._limits.max_batch_tokens, self._limits.max_batch_bytes
+    def plan(self, now_s: float, max_tokens: int | None = None) -> list[QueuedPass]:
+        """Start the passes of one step: within both budgets, and none of an expired job.
+
+        `max_tokens` narrows the step further, for all but its first pass.
+        """
+        left_bytes = self._limits.max_batch_bytes
+        left_tokens = self._limits.max_batch_tokens
+        if max_tokens is not None:
+            left_tokens = min(left_tokens, max(1, max_tokens))
         started: list[QueuedPass] = []
         passed_over: list[tuple[float, int, QueuedJob]] = []
         while self._order and left_tokens > 0 and len(passed_over) < _MOST_PASSED_OVER:
@@ -85,7 +91,7 @@ class Batcher:
             work = place.head.work
             if job.has_expired(now_s):
                 self.withdraw(job)
-            elif work.num_tokens > left_tokens or work.num_bytes > left_bytes:
+            elif started and (work.num_tokens > left_tokens or work.num_bytes > left_bytes):
                 passed_over.append((finish, arrival, job))
             else:
                 left_tokens -= work.num_tokens

@@ -7,18 +7,20 @@ from typing import Protocol
 from primase_server.errors import PrimaseError
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One forward pass of one sequence.
+class Pass(Protocol):
+    """One forward pass of one sequence."""
 
-    payload: what the runner is given; nothing else looks inside.
-    num_tokens: tokens put through the model, special tokens included; at least 1.
-    num_bytes: peak transient and result bytes while it runs.
-    """
+    @property
+    def payload(self) -> object:
+        """What the runner is given; nothing else looks inside."""
 
-    payload: object
-    num_tokens: int
-    num_bytes: int
+    @property
+    def num_tokens(self) -> int:
+        """Tokens put through the model, special tokens included; at least 1."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Peak transient and result bytes while it runs."""
 
 
 class Item(Protocol):

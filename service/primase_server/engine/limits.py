@@ -1,5 +1,6 @@
 """The budgets of one model."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -9,6 +10,8 @@ class EngineLimits:
 
     max_queued_tokens, max_queued_bytes: over all jobs that wait; admission refuses more.
     max_batch_tokens, max_batch_bytes: one step; a single pass above either fails its item.
+    max_step_s: a step is planned to take no longer at the speed measured lately, unless its first
+        pass alone does, so that work that comes later never waits long for a step to end.
     max_pending_result_bytes: started or unread items of one ticket; above it the job pauses.
     """
 
@@ -17,3 +20,4 @@ class EngineLimits:
     max_batch_tokens: int
     max_batch_bytes: int
     max_pending_result_bytes: int
+    max_step_s: float = math.inf

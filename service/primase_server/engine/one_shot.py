@@ -51,7 +51,7 @@ class OneShotScheduler:
         return list(queued.deliveries())
 
     def plan(self, now_s: float) -> "Batch | None":
-        passes = self._batcher.plan(now_s)
+        passes = self._batcher.plan(now_s, self._max_step_tokens())
         if not passes:
             return None
         batch = Batch(self, self._runner, passes, now_s)
@@ -67,6 +67,10 @@ class OneShotScheduler:
         if (job := self._jobs.pop(recipient, None)) is not None:
             self._batcher.withdraw(job)
             job.forget()
+
+    def _max_step_tokens(self) -> int | None:
+        num_tokens = self._account.state.tokens_per_s * self._limits.max_step_s
+        return int(num_tokens) if 0 < num_tokens < self._limits.max_batch_tokens else None
 
     def settle(self, batch: "Batch", now_s: float) -> list[Delivery]:
         elapsed_s = now_s - batch.planned_s

@@ -81,7 +81,7 @@ async def _abort(call: Call, error: PrimaseError) -> None:
     call.outcome = reason_of(error)
     status = to_status(error, call.request_id)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    headers = (
+    headers: tuple[tuple[str, str | bytes], ...] = (
         call.request_id_header,
         ("grpc-status-details-bin", status.SerializeToString()),
         *retry_pushback(error, code),
