@@ -37,7 +37,7 @@ class _IncludeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Include.Value
     INCLUDE_BOS: _Include.ValueType  # 3
     """Vector of the token before the first residue, per layer: [width]."""
     INCLUDE_CONTACTS: _Include.ValueType  # 4
-    """Contact probabilities from the attention maps: [L, L], symmetric, diagonal not masked."""
+    """Contact probabilities from the attention maps: [L, L], symmetric to rounding, diagonal not masked."""
     INCLUDE_LOGITS: _Include.ValueType  # 5
     """Raw logits: [L, 33], columns in order of GetModel.vocabulary."""
     INCLUDE_ATTENTIONS: _Include.ValueType  # 6
@@ -57,7 +57,7 @@ INCLUDE_PER_TOKEN: Include.ValueType  # 2
 INCLUDE_BOS: Include.ValueType  # 3
 """Vector of the token before the first residue, per layer: [width]."""
 INCLUDE_CONTACTS: Include.ValueType  # 4
-"""Contact probabilities from the attention maps: [L, L], symmetric, diagonal not masked."""
+"""Contact probabilities from the attention maps: [L, L], symmetric to rounding, diagonal not masked."""
 INCLUDE_LOGITS: Include.ValueType  # 5
 """Raw logits: [L, 33], columns in order of GetModel.vocabulary."""
 INCLUDE_ATTENTIONS: Include.ValueType  # 6
@@ -1029,7 +1029,9 @@ class VariantScores(_message.Message):
 
     @_builtins.property
     def scan(self) -> _tensor_pb2.TensorSlice:
-        """Every single substitution: rows of [L, 20], columns as `scan_residues`; 0 at the wild type."""
+        """Every single substitution: rows of [L, 20], columns as `scan_residues`; 0 at the wild type, NaN in the rows of
+        letters outside the 20 standard residues.
+        """
 
     @_builtins.property
     def timings(self) -> _usage_pb2.Timings:
