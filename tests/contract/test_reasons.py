@@ -1,6 +1,7 @@
 """The tree of errors and the contract's reasons name the same things."""
 
 import grpc
+
 from primase.reasons import REASONS
 from primase_server import errors
 

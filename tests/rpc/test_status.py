@@ -2,6 +2,7 @@
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
+
 from primase_server.errors import (
     InvalidRequest,
     InvalidSequence,

@@ -1,8 +1,11 @@
 """Rules declared in the protos are found, and each broken one is named with its path."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from primase.esm2.v1 import esm2_service_pb2 as esm2
 from primase.evo2.v1 import evo2_service_pb2 as evo2
 from primase.models.v1 import model_service_pb2 as models
@@ -11,10 +14,12 @@ from primase.type.v1 import generation_pb2 as generation
 from primase_server.errors import Violation
 from primase_server.rpc.validation import violations
 
+IN_RANGE = "must be at least 0 and at most 100"
 
-def encode(*sequences: str, **options: object) -> esm2.EncodeRequest:
+
+def encode(*sequences: str, options: esm2.EncodeOptions | None = None) -> esm2.EncodeRequest:
     items = [esm2.EncodeItem(sequence=sequence) for sequence in sequences]
-    return esm2.EncodeRequest(model="esm2-8m", items=items, **options)
+    return esm2.EncodeRequest(model="esm2-8m", items=items, options=options)
 
 
 def test_a_good_request_breaks_nothing() -> None:
@@ -69,26 +74,17 @@ def test_items_of_a_stream_are_left_to_be_judged_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sampling", "field", "text"),
+    ("sampling", "broken"),
     [
-        ({"temperature": -0.5}, "temperature", "must be at least 0 and at most 100, got -0.5"),
-        (
-            {"temperature": float("nan")},
-            "temperature",
-            "must be at least 0 and at most 100, got nan",
-        ),
-        (
-            {"temperature": float("inf")},
-            "temperature",
-            "must be at least 0 and at most 100, got inf",
-        ),
-        ({"top_p": 0.0}, "top_p", "must be greater than 0 and at most 1, got 0"),
-        ({"top_k": -1}, "top_k", "must be at least 0 and at most 51200, got -1"),
+        (generation.Sampling(temperature=-0.5), f"temperature: {IN_RANGE}, got -0.5"),
+        (generation.Sampling(temperature=math.nan), f"temperature: {IN_RANGE}, got nan"),
+        (generation.Sampling(temperature=math.inf), f"temperature: {IN_RANGE}, got inf"),
+        (generation.Sampling(top_p=0.0), "top_p: must be greater than 0 and at most 1, got 0"),
+        (generation.Sampling(top_k=-1), "top_k: must be at least 0 and at most 51200, got -1"),
     ],
 )
-def test_numbers_keep_to_their_bounds(sampling: dict[str, float], field: str, text: str) -> None:
-    message = generation.Sampling(**sampling)
-    assert violations(message) == [Violation(field, text)]
+def test_numbers_keep_to_their_bounds(sampling: generation.Sampling, broken: str) -> None:
+    assert [f"{v.field}: {v.description}" for v in violations(sampling)] == [broken]
 
 
 def test_an_optional_number_that_is_not_set_is_not_judged() -> None:
