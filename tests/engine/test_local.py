@@ -236,6 +236,20 @@ async def test_a_met_deadline_ends_nothing() -> None:
 
 
 @on_loop
+async def test_a_result_in_time_may_be_read_after_the_deadline() -> None:
+    runner = GatedRunner()
+    async with serving(runner) as engine:
+        soon_s = time.monotonic() + 0.02
+        done = engine.submit(toy_job(ToyItem("done", (1,)), deadline_s=soon_s))
+        runner.let()
+        await engine.drain(WAIT_S)
+        later = engine.submit(toy_job(ToyItem("later", (1,)), deadline_s=soon_s + 0.02))
+        with pytest.raises(DeadlineExpired):
+            await read_all(later)
+        assert values(await read_all(done)) == [("done", (1,))]
+
+
+@on_loop
 async def test_a_slow_reader_pauses_its_own_job_only() -> None:
     runner = EchoRunner()
     async with serving(runner, replace(ROOMY, max_pending_result_bytes=3)) as engine:

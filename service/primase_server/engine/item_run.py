@@ -49,6 +49,5 @@ class ItemRun:
         self._outputs = []
 
     def fail(self, error: PrimaseError) -> None:
-        """Keep the first error: later ones are mostly its echoes."""
-        self.error = self.error or error
+        self.error = error
         self.is_done = True
