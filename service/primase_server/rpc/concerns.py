@@ -12,6 +12,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
+from primase_server.engine.failures import log_exception
 from primase_server.errors import (
     InternalError,
     InvalidRequest,
@@ -72,8 +73,8 @@ async def errors_as_status(call: Call) -> AsyncIterator[None]:
     except (asyncio.CancelledError, GeneratorExit):
         call.outcome = "CANCELLED"
         raise
-    except Exception:
-        log.exception("call_failed", method=call.method, request_id=call.request_id)
+    except Exception as error:  # noqa: BLE001  the caller must get a status
+        log_exception(f"{call.method} failed", error, call.request_id)
         await _abort(call, InternalError("the server failed on this request; its log says why"))
 
 
