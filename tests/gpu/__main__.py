@@ -1,9 +1,10 @@
 """ESM-2 on a CUDA device against itself on the CPU in fp32.
 
-    PYTHONPATH=service:. python -m tests.gpu            # or --device cpu, to try the script itself
+    PYTHONPATH=service:. python -m tests.gpu      # --device cpu tries the script itself
 
-Needs torch, numpy and safetensors, no network and no files but the repository. Prints one line a check
-and exits 1 where one fails. Tolerances in half precision follow what a cast of the weights alone costs.
+Needs torch, numpy and safetensors, no network and no files but the repository. Prints one line a
+check and exits 1 where one fails. Tolerances in half precision follow what a cast of the weights
+alone costs.
 """
 
 import argparse
