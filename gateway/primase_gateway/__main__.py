@@ -132,7 +132,8 @@ def server_config(settings: Settings) -> uvicorn.Config:
     """How uvicorn runs the application."""
     return uvicorn.Config(
         create_app(settings),
-        http="httptools",
+        # httptools drops the body of a request that offers to upgrade, as Java's HttpClient does.
+        http="h11",
         loop="uvloop",
         ws="none",
         access_log=False,

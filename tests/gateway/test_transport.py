@@ -55,6 +55,14 @@ def test_expect_continue_is_answered_before_the_body(live: Live, script: Script)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_an_offer_to_upgrade_is_ignored(live: Live, script: Script) -> None:
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ")
+    with connection(live) as opened:
+        opened.sendall(head(ENCODE, len(BODY), *offer) + BODY)
+        answer = receive_until(opened, b"]}}]}")
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def test_a_refused_expectation_asks_for_no_body(live: Live, script: Script) -> None:
     with connection(live) as opened:
         opened.sendall(head("/api/v2/esm2-8m/no/", len(BODY), "Expect: 100-continue"))
