@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 COMMAND = Path(sys.executable).parent / "primase"
+FREE_PORTS = ("--grpc-port=0", "--rest-port=0")
 START_S = 60.0
 STOP_S = 60.0
 
@@ -101,15 +102,10 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str, ports: tuple[int, int] = (0, 0)) -> Iterator[Server]:
-    """`primase serve` with these arguments, its models loaded; always ended.
-
-    `ports` are those of gRPC and REST; 0 lets the system pick one.
-    """
-    grpc_port, rest_port = ports
-    addresses = (f"--grpc-port={grpc_port}", f"--rest-port={rest_port}")
+def serving(*arguments: str, ports: Sequence[str] = FREE_PORTS) -> Iterator[Server]:
+    """`primase serve` with these arguments, its models loaded; always ended."""
     process = subprocess.Popen(
-        [COMMAND, "serve", *addresses, *arguments], stderr=subprocess.PIPE, text=True
+        [COMMAND, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     log = Log(process.stderr)
