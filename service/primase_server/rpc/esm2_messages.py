@@ -166,10 +166,15 @@ def _mask(mask: MaskPrediction) -> pb.MaskPrediction:
 
 
 def sequence_score(
-    result: ScoreResult, spent: Timings, *, include_per_residue: bool
-) -> pb.SequenceScore:
-    """Score of one sequence."""
-    return pb.SequenceScore(
+    index: int,
+    entry: pb.EncodeItem,
+    result: ScoreResult,
+    spent: Timings,
+    *,
+    include_per_residue: bool,
+) -> Iterator[pb.StreamScoreSequencesResponse]:
+    """Score of one sequence, in one message."""
+    score = pb.SequenceScore(
         mode=SCORE_MODES[result.mode],
         sum_log_likelihood=result.sum_log_likelihood,
         mean_log_likelihood=result.mean_log_likelihood,
@@ -178,6 +183,7 @@ def sequence_score(
         per_residue=to_tensor(result.per_residue) if include_per_residue else None,
         timings=timings(spent),
     )
+    yield pb.StreamScoreSequencesResponse(item_index=index, id=entry.id, score=score)
 
 
 def variant_scores(

@@ -1,6 +1,7 @@
 """Esm2Service: requests in, jobs to the engine, results out."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.type.v1 import usage_pb2
 from primase_server.engine.engine import Engine
-from primase_server.engine.events import ItemFailed, ItemFinished
+from primase_server.engine.events import ItemFinished
 from primase_server.engine.job import Item
 from primase_server.errors import InternalError
 from primase_server.models.esm2.runner import Esm2Runner
@@ -23,13 +24,7 @@ from primase_server.models.registry import Registry
 from primase_server.rpc import esm2_messages, esm2_requests
 from primase_server.rpc.call import Context
 from primase_server.rpc.esm2_estimate import encode_bytes, predict_bytes, require_unary
-from primase_server.rpc.jobs import (
-    build_all,
-    build_each,
-    failed_status,
-    finish_all,
-    outcomes,
-)
+from primase_server.rpc.jobs import answer_each, build_all, finish_all
 from primase_server.settings import Limits
 
 Result = TypeVar("Result")
@@ -75,20 +70,21 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
         model, served = self._served(request.model)
         esm2_requests.check_options(request.options, served)
         data_type = esm2_requests.float_type(request.options)
-        items = await build_each(
-            request.items, esm2_requests.encode_builder(request.options, served)
+        answers = answer_each(
+            self._engine,
+            model,
+            request.items,
+            esm2_requests.encode_builder(request.options, served),
+            lambda entry, done: esm2_messages.encoding_rows(
+                done.item_index, entry, _value(done, EncodeResult), done.timings, data_type
+            ),
+            lambda entry, index, status: pb.StreamEncodeResponse(
+                item_index=index, id=entry.id, failed=status
+            ),
         )
-        async for outcome in outcomes(self._engine, model, items):
-            index, entry = outcome.item_index, request.items[outcome.item_index]
-            if isinstance(outcome, ItemFailed):
-                failed = failed_status(outcome)
-                yield pb.StreamEncodeResponse(item_index=index, id=entry.id, failed=failed)
-                continue
-            result = _value(outcome, EncodeResult)
-            for message in esm2_messages.encoding_rows(
-                index, entry, result, outcome.timings, data_type
-            ):
-                yield message
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         """The residues that may stand behind every mask."""
@@ -116,35 +112,46 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
     ) -> AsyncGenerator[pb.StreamScoreSequencesResponse]:
         """A score for each sequence; a bad one fails alone."""
         model, served = self._served(request.model, windowed=True)
-        items = await build_each(request.items, esm2_requests.score_builder(request, served))
-        async for outcome in outcomes(self._engine, model, items):
-            index, entry = outcome.item_index, request.items[outcome.item_index]
-            if isinstance(outcome, ItemFailed):
-                failed = failed_status(outcome)
-                yield pb.StreamScoreSequencesResponse(item_index=index, id=entry.id, failed=failed)
-                continue
-            score = esm2_messages.sequence_score(
-                _value(outcome, ScoreResult),
-                outcome.timings,
+        answers = answer_each(
+            self._engine,
+            model,
+            request.items,
+            esm2_requests.score_builder(request, served),
+            lambda entry, done: esm2_messages.sequence_score(
+                done.item_index,
+                entry,
+                _value(done, ScoreResult),
+                done.timings,
                 include_per_residue=request.include_per_residue,
-            )
-            yield pb.StreamScoreSequencesResponse(item_index=index, id=entry.id, score=score)
+            ),
+            lambda entry, index, status: pb.StreamScoreSequencesResponse(
+                item_index=index, id=entry.id, failed=status
+            ),
+        )
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def StreamScoreVariants(
         self, request: pb.StreamScoreVariantsRequest, context: Context
     ) -> AsyncGenerator[pb.StreamScoreVariantsResponse]:
         """Scores for the variants of each sequence; a bad one fails alone."""
         model, served = self._served(request.model, windowed=True)
-        items = await build_each(request.items, esm2_requests.variants_builder(request, served))
-        async for outcome in outcomes(self._engine, model, items):
-            index, entry = outcome.item_index, request.items[outcome.item_index]
-            if isinstance(outcome, ItemFailed):
-                failed = failed_status(outcome)
-                yield pb.StreamScoreVariantsResponse(item_index=index, id=entry.id, failed=failed)
-                continue
-            result = _value(outcome, VariantsResult)
-            for message in esm2_messages.variant_scores(index, entry, result, outcome.timings):
-                yield message
+        answers = answer_each(
+            self._engine,
+            model,
+            request.items,
+            esm2_requests.variants_builder(request, served),
+            lambda entry, done: esm2_messages.variant_scores(
+                done.item_index, entry, _value(done, VariantsResult), done.timings
+            ),
+            lambda entry, index, status: pb.StreamScoreVariantsResponse(
+                item_index=index, id=entry.id, failed=status
+            ),
+        )
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     def _served(self, name: str, *, windowed: bool = False) -> tuple[str, Esm2Served]:
         """The model's own name and what it can do; windows make a length limit needless."""

@@ -1,7 +1,8 @@
 """From a request's entries to a job, and from its events back to them, for every family."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -24,6 +25,7 @@ from primase_server.rpc.validation import violations
 
 Entry = TypeVar("Entry", bound=Message)
 Work = TypeVar("Work", bound=Item)
+Answer = TypeVar("Answer", bound=Message)
 Build = Callable[[Entry], Work]
 Outcome = ItemFinished | ItemFailed
 
@@ -69,6 +71,26 @@ async def outcomes(
             yield event
     finally:
         ticket.cancel()
+
+
+async def answer_each(
+    engine: Engine,
+    model: str,
+    entries: Sequence[Entry],
+    build: Build[Entry, Work],
+    finished: Callable[[Entry, ItemFinished], Iterator[Answer]],
+    failed: Callable[[Entry, int, status_pb2.Status], Answer],
+) -> AsyncGenerator[Answer]:
+    """The messages of a stream: for each entry in order those of its result, or of its error."""
+    items = await build_each(entries, build)
+    async with aclosing(outcomes(engine, model, items)) as told:
+        async for outcome in told:
+            entry = entries[outcome.item_index]
+            if isinstance(outcome, ItemFailed):
+                yield failed(entry, outcome.item_index, failed_status(outcome))
+            else:
+                for message in finished(entry, outcome):
+                    yield message
 
 
 async def finish_all(engine: Engine, model: str, items: Sequence[Item]) -> list[ItemFinished]:
