@@ -33,6 +33,14 @@ def test_a_bad_character_is_named_with_its_item_and_position() -> None:
     assert broken.reason == "INVALID_SEQUENCE"
 
 
+def test_enum_values_of_a_newer_contract_are_refused_each_in_its_place() -> None:
+    options = esm2.EncodeOptions(include=[esm2.INCLUDE_MEAN, 99], output_data_type=77)  # type: ignore[list-item, arg-type]
+    assert violations(encode("MSILV", options=options)) == [
+        Violation("options.include[1]", "99 is not a value that this server knows"),
+        Violation("options.output_data_type", "77 is not a value that this server knows"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["msilv", "MS LV", "MSILV\n", "MSILV*", "M<mask>V", "MSÉLV"])
 def test_text_that_the_encoder_does_not_read_is_refused(text: str) -> None:
     assert [v.reason for v in violations(encode(text))] == ["INVALID_SEQUENCE"]

@@ -1,5 +1,6 @@
 """ModelService: what is served, and what a request would cost."""
 
+import asyncio
 import base64
 from collections.abc import Sequence
 
@@ -46,7 +47,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     async def Estimate(self, request: pb.EstimateRequest, context: Context) -> pb.EstimateResponse:
         """Costs from the shapes alone; nothing runs."""
         _, runner = self._registry.ready(request.model, Esm2Runner)
-        return estimate(request, runner, self._limits)
+        return await asyncio.to_thread(estimate, request, runner, self._limits)
 
     def _model(self, served: ServedModel, *, details: bool = False) -> pb.Model:
         ready = served.state is ModelState.READY

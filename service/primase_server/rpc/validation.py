@@ -57,7 +57,9 @@ def _checked_fields(
     descriptor: Descriptor,
 ) -> tuple[tuple[FieldDescriptor, rules_pb2.FieldRules], ...]:
     rules = ((field, field.GetOptions().Extensions[rules_pb2.rules]) for field in descriptor.fields)
-    return tuple((field, r) for field, r in rules if field.message_type or r.ByteSize())
+    return tuple(
+        (field, r) for field, r in rules if field.message_type or field.enum_type or r.ByteSize()
+    )
 
 
 def _field_violations(
@@ -71,7 +73,7 @@ def _field_violations(
     elif field.message_type:
         yield from violations(getattr(message, field.name), f"{path}.")
     else:
-        yield from _scalar_violations(getattr(message, field.name), rules, path)
+        yield from _scalar_violations(getattr(message, field.name), field, rules, path)
 
 
 def _repeated_violations(
@@ -87,13 +89,16 @@ def _repeated_violations(
             if isinstance(value, Message):
                 yield from violations(value, f"{path}[{index}].")
             else:
-                yield from _scalar_violations(value, rules, f"{path}[{index}]")
+                yield from _scalar_violations(value, field, rules, f"{path}[{index}]")
 
 
 def _scalar_violations(
-    value: object, rules: rules_pb2.FieldRules, path: str
+    value: object, field: FieldDescriptor, rules: rules_pb2.FieldRules, path: str
 ) -> Iterator[Violation]:
-    if isinstance(value, str):
+    if field.enum_type:
+        if value not in field.enum_type.values_by_number:
+            yield Violation(path, f"{value} is not a value that this server knows")
+    elif isinstance(value, str):
         yield from _text_violations(value, rules, path)
     elif isinstance(value, int | float):
         yield from _number_violations(value, rules, path)
