@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 
 import primase
-from tests.e2e.conditions import until
+from tests.conditions import until
 from tests.e2e.proteins import DOCUMENTED
 from tests.e2e.server import Server
 

@@ -16,7 +16,7 @@ from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
 from primase.exceptions import Unavailable
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
-from tests.e2e.conditions import until
+from tests.conditions import until
 from tests.e2e.proteins import DOCUMENTED
 from tests.e2e.server import Server, serving
 from tests.health import NOT_SERVING, SERVING, health

@@ -1,4 +1,4 @@
-"""Waiting for what another process does, by asking it."""
+"""Waiting for what another does, by asking it."""
 
 import time
 from collections.abc import Callable

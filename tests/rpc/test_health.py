@@ -1,0 +1,84 @@
+"""Health says what answers, service by service, until the server withdraws."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import grpc
+import pytest
+
+from primase_server import app
+from primase_server.loading import load
+from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.registry import ServedModel
+from primase_server.settings import ModelSettings, Settings
+from tests.health import NOT_SERVING, SERVING, health
+from tests.rpc.esm2 import encode_request
+from tests.rpc.live import SETTINGS, Live, refusal, serving
+
+ESM2 = "primase.esm2.v1.Esm2Service"
+MODELS = "primase.models.v1.ModelService"
+EVO2 = "primase.evo2.v1.Evo2Service"
+PROGEN2 = "primase.progen2.v1.ProGen2Service"
+
+
+def test_every_service_has_a_state_of_its_own(live: Live) -> None:
+    states = {name: health(live.channel, name) for name in ("", MODELS, ESM2, EVO2, PROGEN2)}
+    assert states == {
+        "": SERVING,
+        MODELS: SERVING,
+        ESM2: SERVING,
+        EVO2: NOT_SERVING,
+        PROGEN2: NOT_SERVING,
+    }
+
+
+def test_a_service_that_is_not_there_is_not_found(live: Live) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        health(live.channel, "primase.esm3.v1.Esm3Service")
+    assert cast(grpc.Call, refused.value).code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_withdrawn_it_serves_nobody_new_and_still_answers() -> None:
+    with serving() as live:
+        live.run(live.app.health.withdraw())
+        assert {health(live.channel, name) for name in ("", MODELS, ESM2)} == {NOT_SERVING}
+        assert len(live.esm2.Encode(encode_request("MKT")).encodings) == 1
+        # Nothing brings it back.
+        live.run(live.app.health.update())
+        assert health(live.channel) == NOT_SERVING
+
+
+@pytest.fixture
+def held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Models load when this is set."""
+    may_load = threading.Event()
+
+    def load_later(served: ServedModel, source: str, settings: Settings) -> Esm2Runner:
+        assert may_load.wait(30)
+        return load(served, source, settings)
+
+    monkeypatch.setattr(app, "load", load_later)
+    yield may_load
+    may_load.set()
+
+
+def test_while_models_load_only_the_model_service_serves(held_back: threading.Event) -> None:
+    with serving(loaded=False) as live:
+        states = [health(live.channel, name) for name in ("", MODELS, ESM2)]
+        assert states == [NOT_SERVING, SERVING, NOT_SERVING]
+        refused = refusal(lambda: live.esm2.Encode(encode_request("MKT")))
+        assert refused.code is grpc.StatusCode.UNAVAILABLE
+        assert refused.reason == "MODEL_NOT_READY"
+        held_back.set()
+        live.run(live.app.ready())
+        assert health(live.channel) == health(live.channel, ESM2) == SERVING
+        assert len(live.esm2.Encode(encode_request("MKT")).encodings) == 1
+
+
+def test_one_failed_model_is_not_all_well() -> None:
+    models = (ModelSettings("good", "fixture"), ModelSettings("esm2-3b", "/nowhere/at/all.pt"))
+    with serving(replace(SETTINGS, models=models)) as live:
+        assert health(live.channel) == NOT_SERVING
+        assert health(live.channel, MODELS) == SERVING
