@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := clients/python gateway service
 VENV := .venv/.installed
 BUF := .cache/buf/node_modules/.bin/buf
+GRPCURL_VERSION := v1.9.3
+GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 
 .PHONY: help venv demo test lint generate bench clean
@@ -24,7 +26,7 @@ help:
 demo: $(VENV)
 	$(BIN)/primase serve --demo
 
-test: $(VENV)
+test: $(VENV) $(GRPCURL)
 	$(BIN)/python -m pytest
 
 lint: $(VENV) $(BUF_STAMP)
@@ -56,6 +58,9 @@ $(VENV): constraints.txt pyproject.toml VERSION $(PROJECTS:=/pyproject.toml)
 	$(PIP) install --constraint constraints.txt --no-build-isolation \
 		--editable 'clients/python[parquet]' --editable gateway --editable service
 	touch $@
+
+$(GRPCURL):
+	GOBIN="$(CURDIR)/$(@D)" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
 
 $(BUF_STAMP):
 	npm install --prefix .cache/buf --no-save --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
