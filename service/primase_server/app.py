@@ -27,7 +27,9 @@ class App:
 
     def __init__(self, settings: Settings, observer: CallObserver | None = None) -> None:
         self.settings = settings
-        self.registry = Registry(tuple(configured(model) for model in settings.models))
+        self.registry = Registry(
+            tuple(configured(model, settings.weights_dir) for model in settings.models)
+        )
         self.engine = LocalEngine()
         self.health = Health(self.registry)
         self._server = build_server(

@@ -4,10 +4,12 @@ Every flag has a twin in the environment, such as `PRIMASE_SERVE_REST_PORT` for 
 """
 
 import asyncio
+from pathlib import Path
 
 import click
 
-from primase_server.settings import DEMO_MODELS, Limits, Listen, ModelSettings, Settings
+from primase_server.pulling import bring, weights_dir_option
+from primase_server.settings import DEMO_MODELS, HUB, Limits, Listen, ModelSettings, Settings
 
 
 class ModelParameter(click.ParamType[ModelSettings]):
@@ -34,8 +36,11 @@ class ModelParameter(click.ParamType[ModelSettings]):
     "models",
     multiple=True,
     type=ModelParameter(),
-    help="A model to serve: NAME=PATH, NAME=random, NAME=random:SEED or NAME=fixture. Repeatable.",
+    help="A model to serve: NAME=PATH, NAME=hub, NAME=random, NAME=random:SEED or NAME=fixture. "
+    "Repeatable.",
 )
+@weights_dir_option
+@click.option("--pull", is_flag=True, help="First pull those of NAME=hub that are not there.")
 @click.option("--grpc-host", default="127.0.0.1", show_default=True)
 @click.option("--grpc-port", default=50051, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--rest/--no-rest", default=True, show_default=True, help="Also serve JSON.")
@@ -94,6 +99,8 @@ def serve(
     *,
     demo: bool,
     models: tuple[ModelSettings, ...],
+    weights_dir: Path,
+    pull: bool,
     grpc_host: str,
     grpc_port: int,
     rest: bool,
@@ -130,13 +137,22 @@ def serve(
         rest_token=rest_token,
         device=device,
         dtype=dtype,
+        weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
         limits=limits,
         withdraw_s=withdraw_s,
         grace_s=grace_s,
         log_level=log_level,
     )
+    if pull:
+        _pull(settings)
     _serve(settings)
+
+
+def _pull(settings: Settings) -> None:
+    for model in settings.models:
+        if model.source == HUB:
+            bring(model.name, settings.weights_dir)
 
 
 def _serve(settings: Settings) -> None:

@@ -7,44 +7,79 @@ import torch
 
 from primase_server.models.card import WeightsSource
 from primase_server.models.esm2 import weights as esm2
-from primase_server.models.esm2.config import SLUGS
+from primase_server.models.esm2.checkpoint import CheckpointError
+from primase_server.models.esm2.config import SLUGS, variant_of
 from primase_server.models.esm2.runner import FAMILY, Esm2Runner
+from primase_server.models.hub import catalogue
+from primase_server.models.hub.errors import NotPulled
+from primase_server.models.hub.weights_dir import folder_of
 from primase_server.models.registry import ServedModel
-from primase_server.settings import ModelSettings, Settings
+from primase_server.settings import HUB, ModelSettings, Settings
 
 RANDOM = "random"
 FIXTURE = "fixture"
 DEMO = "demo"
 
 
-def configured(model: ModelSettings) -> ServedModel:
+def configured(model: ModelSettings, weights_dir: Path) -> ServedModel:
     """A model as the settings name it, not loaded yet. Raises ValueError for what cannot be.
 
-    A name decides the shape of random weights, so those need an official name.
+    A name decides the shape of random weights and which weights of the hub, so those need an
+    official name; and what comes from the hub must have been pulled.
     """
     kind, _, seed = model.source.partition(":")
     if kind == RANDOM and model.name not in SLUGS:
         raise ValueError(f"random weights need one of the names {', '.join(SLUGS)}")
     if kind == RANDOM and seed and not seed.isdecimal():
         raise ValueError(f"{model.source!r}: the seed is a whole number, as in random:7")
+    if kind == HUB:
+        _require_pulled(model.name, weights_dir)
     return ServedModel(model.name, FAMILY, SLUGS.get(model.name, ""), model.aliases)
 
 
 def load(served: ServedModel, source: str, settings: Settings) -> Esm2Runner:
-    """Read the weights and check the model. Raises CheckpointError, OSError, PrecisionUnverified.
+    """Read the weights and check the model.
 
-    Blocking: takes seconds to minutes.
+    Raises CheckpointError, HubError, OSError, PrecisionUnverified. Blocking: takes seconds to
+    minutes.
     """
     torch.set_num_threads(settings.num_threads)
-    loaded = esm2.load(
-        _source(served.variant, source), settings.device, getattr(torch, settings.dtype)
-    )
-    weights = loaded.weights
-    if source == DEMO:
-        weights = replace(weights, source=WeightsSource.DEMO)
-    runner = Esm2Runner(loaded.model, weights)
+    loaded = _load(served, source, settings)
+    runner = Esm2Runner(loaded.model, loaded.weights)
     runner.self_check()
     return runner
+
+
+def _load(served: ServedModel, source: str, settings: Settings) -> esm2.LoadedEsm2:
+    device, dtype = settings.device, getattr(torch, settings.dtype)
+    if source == HUB:
+        return _load_pulled(served.name, settings.weights_dir, device, dtype)
+    loaded = esm2.load(_source(served.variant, source), device, dtype)
+    if source == DEMO:
+        return _renamed(loaded, WeightsSource.DEMO)
+    return loaded
+
+
+def _load_pulled(name: str, weights_dir: Path, device: str, dtype: torch.dtype) -> esm2.LoadedEsm2:
+    folder = folder_of(weights_dir, catalogue.find(name))
+    manifest = folder.verified(name)
+    loaded = esm2.load(esm2.LocalWeights(folder.path), device, dtype)
+    if (variant := variant_of(loaded.model.config)) != SLUGS[name]:
+        raise CheckpointError(f"{folder.path} has the shape {variant}, not {SLUGS[name]}")
+    return _renamed(loaded, WeightsSource.HUB, manifest.revision)
+
+
+def _renamed(loaded: esm2.LoadedEsm2, source: WeightsSource, revision: str = "") -> esm2.LoadedEsm2:
+    return replace(loaded, weights=replace(loaded.weights, source=source, revision=revision))
+
+
+def _require_pulled(name: str, weights_dir: Path) -> None:
+    folder = folder_of(weights_dir, catalogue.find(name))
+    if folder.manifest() is None:
+        raise NotPulled(
+            f"{name} is not in {folder.path}: "
+            f"run `primase models pull {name}`, or serve with --pull"
+        )
 
 
 def _source(variant: str, source: str) -> esm2.Source:

@@ -2,10 +2,13 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from primase_server.models.esm2.config import SLUGS
+from primase_server.models.hub.weights_dir import default_root
 
 MIB = 1 << 20
+HUB = "hub"  # the source of a model that `primase models pull` brought
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,10 @@ class Listen:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """One model to serve: `source` is a path, `random`, `random:SEED`, `fixture` or `demo`."""
+    """One model to serve.
+
+    `source` is a path, `hub`, `random`, `random:SEED`, `fixture` or `demo`.
+    """
 
     name: str
     source: str
@@ -64,6 +70,7 @@ class Settings:
     rest_token: str = field(default="", repr=False)
     device: str = "cpu"
     dtype: str = "float32"
+    weights_dir: Path = field(default_factory=default_root)
     num_threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
     limits: Limits = Limits()
     withdraw_s: float = 2.0

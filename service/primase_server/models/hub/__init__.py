@@ -1,0 +1,1 @@
+"""Official weights: what the hub has, pulled once, verified, and used without a network."""

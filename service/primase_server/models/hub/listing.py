@@ -1,0 +1,65 @@
+"""What the hub says that a repository holds at one commit, less what we never read."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from primase_server.models.hub.digests import FileDigests
+from primase_server.models.hub.errors import DamagedWeights, HubRefused
+
+SAFE_NAME = re.compile(r"config\.json|model(-[0-9]{5}-of-[0-9]{5})?\.safetensors(\.index\.json)?")
+"""Files that are pulled. Pickled weights, code and everything else are left where they are."""
+
+WEIGHTS_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository: size in bytes, and its digest in hex.
+
+    The hub gives the sha256 of large files (LFS), and git's SHA-1 of the blob of small ones.
+    """
+
+    name: str
+    size: int
+    sha256: str = ""
+    git_blob: str = ""
+
+    def check(self, found: FileDigests) -> None:
+        """Raise DamagedWeights where the bytes are not those of the hub."""
+        if found.size != self.size:
+            raise DamagedWeights(f"{self.name} has {found.size} bytes, not {self.size}")
+        if self.sha256 and found.sha256 != self.sha256:
+            raise DamagedWeights(f"{self.name} has sha256 {found.sha256}, not {self.sha256}")
+        if not self.sha256 and found.git_blob != self.git_blob:
+            raise DamagedWeights(f"{self.name} has git SHA-1 {found.git_blob}, not {self.git_blob}")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files to pull from a repository at a commit."""
+
+    repository: str
+    commit: str
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def listing_of(repository: str, commit: str, files: Iterable[RemoteFile]) -> Listing:
+    """The files we read, by name. Raises HubRefused where there are no weights among them."""
+    wanted = tuple(
+        sorted(
+            (file for file in files if SAFE_NAME.fullmatch(file.name)), key=lambda file: file.name
+        )
+    )
+    if not any(file.name.endswith(WEIGHTS_SUFFIX) for file in wanted):
+        raise HubRefused(
+            f"{repository} has no safetensors weights at {commit}; pickled ones are never read"
+        )
+    if not all(file.sha256 or file.git_blob for file in wanted):
+        raise HubRefused(f"{repository} gives no digests of its files at {commit}")
+    return Listing(repository, commit, wanted)
