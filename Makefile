@@ -12,11 +12,12 @@ GRPCURL_VERSION := v1.9.3
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 
-.PHONY: help venv demo test lint generate bench clean
+.PHONY: help venv demo test fuzz lint generate bench clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
 	@echo "make test      run every test"
+	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code from the protos"
 	@echo "make bench     run the benchmarks; BENCH=name runs one"
@@ -28,6 +29,9 @@ demo: $(VENV)
 
 test: $(VENV) $(GRPCURL)
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)
+	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
 
 lint: $(VENV) $(BUF_STAMP)
 	$(BIN)/ruff check .

@@ -4,13 +4,13 @@ Each is an async context manager around the handler; `EdgeInterceptor` nests the
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from primase_server.engine.failures import log_exception
 from primase_server.errors import (
@@ -25,6 +25,8 @@ from primase_server.rpc.status import reason_of, to_status
 from primase_server.rpc.validation import violations
 
 log = structlog.get_logger()
+
+Parse = Callable[[bytes], Message]
 
 # Above this a request is checked on another thread, so that the event loop goes on answering.
 LARGE_REQUEST_BYTES = 64 * 1024
@@ -100,6 +102,14 @@ def retry_pushback(error: PrimaseError, code: grpc.StatusCode) -> tuple[tuple[st
     return ((PUSHBACK_HEADER, "-1"),) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else ()
 
 
+def parsed(data: bytes, parse: Parse) -> Message:
+    """The request. Raises InvalidRequest for what is not one, such as text that is not UTF-8."""
+    try:
+        return parse(data)
+    except DecodeError as error:
+        raise InvalidRequest.at("request", "is not a message of the contract") from error
+
+
 async def validate(request: Message) -> None:
     """Raise InvalidRequest naming every broken rule of `request`."""
     if request.ByteSize() > LARGE_REQUEST_BYTES:
@@ -126,37 +136,42 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/primase."):
             return handler
+        # Parsed below, where what cannot be is an error like any other.
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                self._streaming(method, handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
+                self._streaming(method, handler), None, handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary),
-            handler.request_deserializer,
-            handler.response_serializer,
+            self._unary(method, handler), None, handler.response_serializer
         )
 
     @asynccontextmanager
-    async def _around(self, method: str, request: Message, context: Context) -> AsyncIterator[None]:
+    async def _around(
+        self, method: str, data: bytes, parse: Parse, context: Context
+    ) -> AsyncIterator[Message]:
         call = begin_call(method, context)
         async with logged(call, self._observer), errors_as_status(call):
             call.context.set_trailing_metadata((call.request_id_header,))
+            request = parsed(data, parse)
             await validate(request)
-            yield
+            yield request
 
-    def _unary(self, method: str, handler: Callable[..., Awaitable[Message]]) -> Any:
-        async def respond(request: Message, context: Context) -> Message:
-            async with self._around(method, request, context):
-                return await handler(request, context)
+    def _unary(self, method: str, handler: Any) -> Any:
+        async def respond(data: bytes, context: Context) -> Message:
+            around = self._around(method, data, handler.request_deserializer, context)
+            async with around as request:
+                response: Message = await handler.unary_unary(request, context)
+                return response
 
         return respond
 
-    def _streaming(self, method: str, handler: Callable[..., AsyncGenerator[Message]]) -> Any:
-        async def respond(request: Message, context: Context) -> AsyncIterator[Message]:
-            around = self._around(method, request, context)
-            async with around, aclosing(handler(request, context)) as messages:
+    def _streaming(self, method: str, handler: Any) -> Any:
+        async def respond(data: bytes, context: Context) -> AsyncIterator[Message]:
+            around = self._around(method, data, handler.request_deserializer, context)
+            async with (
+                around as request,
+                aclosing(handler.unary_stream(request, context)) as messages,
+            ):
                 async for message in messages:
                     yield message
 
