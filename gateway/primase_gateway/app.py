@@ -10,8 +10,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from primase_gateway import biolm_v2, health, native, openapi
+from primase_gateway import (
+    biolm_catalogue,
+    biolm_schema,
+    front,
+    health,
+    native,
+    openapi,
+)
+from primase_gateway.biolm_dialects import DIALECTS, V1, V2, V3
+from primase_gateway.biolm_errors import hosted_body, hub_body
 from primase_gateway.edge import Edge
 from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
@@ -33,7 +43,7 @@ def create_app(settings: Settings) -> Starlette:
             await gateway.service.close()
 
     app = Starlette(
-        routes=[*health.routes(), *openapi.routes(), *native.routes(), *biolm_v2.routes()],
+        routes=_routes(),
         middleware=[Middleware(Edge, fault=_fault)],
         exception_handlers={Refusal: _refused, HTTPException: _unrouted},
         lifespan=lifespan,
@@ -43,8 +53,22 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-def _biolm_v2(refusal: Refusal) -> bytes:
-    return orjson.dumps(biolm_v2.refusal_body(refusal))
+def _routes() -> list[Route]:
+    # Where a fixed path could be read as a model and its action, the fixed path comes first.
+    fixed = (health, openapi, front, native, biolm_catalogue)
+    return [
+        *(route for module in fixed for route in module.routes()),
+        *biolm_schema.routes(DIALECTS),
+        *(route for dialect in DIALECTS for route in dialect.routes()),
+    ]
+
+
+def _hosted(refusal: Refusal) -> bytes:
+    return orjson.dumps(hosted_body(refusal))
+
+
+def _hub(refusal: Refusal) -> bytes:
+    return orjson.dumps(hub_body(refusal))
 
 
 def _plain(refusal: Refusal) -> bytes:
@@ -52,7 +76,9 @@ def _plain(refusal: Refusal) -> bytes:
 
 
 REFUSAL_BODIES: Mapping[str, Callable[[Refusal], bytes]] = {
-    biolm_v2.PREFIX: _biolm_v2,
+    V1.prefix: _hub,
+    V2.prefix: _hosted,
+    V3.prefix: _hosted,
     native.PREFIX: native.refusal_body,
 }
 

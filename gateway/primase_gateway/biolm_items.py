@@ -20,6 +20,9 @@ ENCODE_TEXT = re.compile(f"[{ENCODE_ALPHABET}]*")
 PREDICT_TEXT = re.compile(f"(?:[{PREDICT_ALPHABET}]|{MASK})*")
 RESIDUE = re.compile(f"[{PREDICT_ALPHABET}]")
 
+NO_RESIDUE = "Expected at least one residue, got none"
+NO_MASK = "Expected at least one occurrence of '<mask>', got none"
+
 Include = Literal["mean", "per_token", "bos", "contacts", "logits", "attentions"]
 
 
@@ -27,6 +30,33 @@ class Lenient(BaseModel):
     """An object that ignores unknown keys and never reads a number from text, or text from one."""
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Strict(Lenient):
+    """An object that refuses unknown keys too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def has_residue(text: str) -> bool:
+    """Whether there is a residue besides masks and gaps."""
+    return RESIDUE.search(text.replace(MASK, "")) is not None
+
+
+def check_encode(text: str) -> str:
+    """`text` if `encode` can read it."""
+    _residues(text, ENCODE_TEXT, ENCODE_ALPHABET)
+    _some_residue(text)
+    return text
+
+
+def check_predict(text: str) -> str:
+    """`text` if `predict` can read it: at least one mask, and one residue besides."""
+    _residues(text, PREDICT_TEXT, PREDICT_ALPHABET)
+    if MASK not in text:
+        raise PydanticCustomError("no_mask", NO_MASK)
+    _some_residue(text)
+    return text
 
 
 def _residues(text: str, allowed: re.Pattern[str], alphabet: str) -> None:
@@ -42,26 +72,8 @@ def _residues(text: str, allowed: re.Pattern[str], alphabet: str) -> None:
 
 
 def _some_residue(text: str) -> None:
-    if not RESIDUE.search(text.replace(MASK, "")):
-        raise PydanticCustomError("no_residue", "Expected at least one residue, got none")
-
-
-def check_encode(text: str) -> str:
-    """`text` if `encode` can read it."""
-    _residues(text, ENCODE_TEXT, ENCODE_ALPHABET)
-    _some_residue(text)
-    return text
-
-
-def check_predict(text: str) -> str:
-    """`text` if `predict` can read it: at least one mask, and one residue besides."""
-    _residues(text, PREDICT_TEXT, PREDICT_ALPHABET)
-    if MASK not in text:
-        raise PydanticCustomError(
-            "no_mask", "Expected at least one occurrence of '<mask>', got none"
-        )
-    _some_residue(text)
-    return text
+    if not has_residue(text):
+        raise PydanticCustomError("no_residue", NO_RESIDUE)
 
 
 def _schema(pattern: str) -> WithJsonSchema:
@@ -69,38 +81,17 @@ def _schema(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, **limits})
 
 
+ENCODE_SCHEMA = _schema(f"^-*[{PREDICT_ALPHABET}][{ENCODE_ALPHABET}]*$")
+PREDICT_SCHEMA = _schema(
+    f"^({MASK})+[{PREDICT_ALPHABET}]([{PREDICT_ALPHABET}]|{MASK})*$"
+    f"|^[{PREDICT_ALPHABET}]+{MASK}([{PREDICT_ALPHABET}]|{MASK})*$"
+)
+
 Length = Field(min_length=1, max_length=MAX_CHARACTERS)
-EncodeSequence = Annotated[
-    str,
-    Length,
-    AfterValidator(check_encode),
-    _schema(f"^-*[{PREDICT_ALPHABET}][{ENCODE_ALPHABET}]*$"),
-]
-PredictSequence = Annotated[
-    str,
-    Length,
-    AfterValidator(check_predict),
-    _schema(
-        f"^({MASK})+[{PREDICT_ALPHABET}]([{PREDICT_ALPHABET}]|{MASK})*$"
-        f"|^[{PREDICT_ALPHABET}]+{MASK}([{PREDICT_ALPHABET}]|{MASK})*$"
-    ),
-]
-
-
-class EncodeItem(Lenient):
-    """One sequence."""
-
-    sequence: EncodeSequence
-
-
-class PredictItem(Lenient):
-    """One sequence with at least one mask."""
-
-    sequence: PredictSequence
-
-
-class EncodeParams(Lenient):
-    """What to return."""
-
-    repr_layers: Annotated[list[int], Field(max_length=MAX_LAYERS)] = [-1]
-    include: Annotated[list[Include], Field(max_length=MAX_INCLUDES)] = ["mean"]
+BatchSize = Field(min_length=1, max_length=MAX_ITEMS)
+EncodeSequence = Annotated[str, Length, AfterValidator(check_encode), ENCODE_SCHEMA]
+PredictSequence = Annotated[str, Length, AfterValidator(check_predict), PREDICT_SCHEMA]
+ReprLayers = Annotated[list[int], Field(max_length=MAX_LAYERS)]
+Includes = Annotated[list[Include], Field(max_length=MAX_INCLUDES)]
+LAST_LAYER = [-1]
+MEAN: list[Include] = ["mean"]

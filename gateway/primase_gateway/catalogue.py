@@ -11,6 +11,7 @@ from primase_gateway.service import Service
 MODEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 REMEMBERED_S = 10.0
 MAX_REMEMBERED = 256
+PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class Catalogue:
         if known is not None and time.monotonic() < known.until_s:
             return known.model
         self._known.pop(name, None)
-        model = await self._ask(name)
+        model = await self.describe(name)
+        if model.state != pb.MODEL_STATE_READY:
+            detail = model.state_detail or "loading"
+            raise Refusal("MODEL_NOT_READY", f"model {name!r}: {detail}", retry_after_s=1.0)
         if len(self._known) < MAX_REMEMBERED:
             self._known[name] = _Known(model, time.monotonic() + REMEMBERED_S)
         return model
@@ -41,13 +45,21 @@ class Catalogue:
         """Ask again next time: what is known of the model may be why a call failed."""
         self._known.pop(name, None)
 
-    async def _ask(self, name: str) -> pb.Model:
+    async def describe(self, name: str) -> pb.Model:
+        """The model in full, whether it answers or not. Raises Refusal (UNKNOWN_MODEL)."""
         if not MODEL_NAME.fullmatch(name):
             raise Refusal("UNKNOWN_MODEL", f"Model {name[:128]!r} not found")
-        answer = await self._service.call(
-            self._service.models.GetModel, pb.GetModelRequest(model=name)
-        )
-        if answer.model.state != pb.MODEL_STATE_READY:
-            detail = answer.model.state_detail or "loading"
-            raise Refusal("MODEL_NOT_READY", f"model {name!r}: {detail}", retry_after_s=1.0)
+        request = pb.GetModelRequest(model=name)
+        answer = await self._service.call(self._service.models.GetModel, request)
         return answer.model
+
+    async def list_models(self) -> list[pb.Model]:
+        """All models in order of name, without their layers. Raises Refusal."""
+        models: list[pb.Model] = []
+        request = pb.ListModelsRequest(page_size=PAGE_SIZE)
+        while True:
+            page = await self._service.call(self._service.models.ListModels, request)
+            models += page.models
+            if not page.next_page_token:
+                return models
+            request.page_token = page.next_page_token

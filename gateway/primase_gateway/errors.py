@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import grpc
@@ -31,10 +31,17 @@ RETRY_AFTER_S = 1.0
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing wrong with one field: `path` leads to it, as in `("items", 3, "sequence")`."""
+    """One thing wrong with one field: `path` leads to it, as in `("items", 3, "sequence")`.
+
+    `kind` names the rule as pydantic does, `given` is what the client sent there, and `context`
+    holds the rule's own numbers: the hub's generation of the BioLM API tells all of them.
+    """
 
     path: Path
     message: str
+    kind: str = "value_error"
+    given: object = None
+    context: Mapping[str, object] = field(default_factory=dict)
 
 
 class Refusal(Exception):

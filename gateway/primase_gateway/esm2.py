@@ -176,6 +176,35 @@ async def predict(
     ]
 
 
+async def log_likelihoods(
+    service: Service, slug: str, model: models_pb.Model, sequences: Sequence[str]
+) -> list[float]:
+    """Of each sequence, in order. Raises Refusal, which names each bad item.
+
+    One unmasked pass however long the sequence is, as by the original: no windows. It is not a
+    pseudo-log-likelihood, for the model sees each residue that it scores.
+    """
+    query = EncodeQuery(sequences, (), frozenset((pb.INCLUDE_LOGITS,)))
+    encoded = await encode(service, slug, model, query)
+    return [
+        log_likelihood(sequence, item.logits)
+        for sequence, item in zip(sequences, encoded, strict=True)
+        if item.logits is not None
+    ]
+
+
+def log_likelihood(sequence: str, logits: Array) -> float:
+    """Natural log-probability of the residues: softmax over the 20 columns of `logits` [L, 20].
+
+    Letters outside the 20 are skipped.
+    """
+    rows = [row for row, letter in enumerate(sequence) if letter in STANDARD_RESIDUES]
+    columns = [STANDARD_RESIDUES.index(sequence[row]) for row in rows]
+    scored = logits[rows].astype(np.float64)  # [scored, 20]
+    chosen = scored[np.arange(len(rows)), columns]
+    return float((chosen - np.logaddexp.reduce(scored, axis=1)).sum())
+
+
 def standard_columns(model: models_pb.Model) -> list[int]:
     """Where the 20 standard residues stand among the columns of the service's logits."""
     column = {token: index for index, token in enumerate(model.vocabulary)}

@@ -1,31 +1,30 @@
 """The description of every route, read from the protos and from the dialects' own models."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import orjson
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase_gateway import biolm_v2, health, native
+from primase_gateway import biolm_catalogue, biolm_slugs, health, native
+from primase_gateway.biolm import Action, Dialect
+from primase_gateway.biolm_dialects import DIALECTS, V1, V2, V3
+from primase_gateway.biolm_schemas import HOSTED_REFUSAL, array_of, closed_object
+from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.proto_json import descriptor_of
 from primase_gateway.proto_schema import Components, Schema
 
 PATH = "/openapi.json"
-BIOLM_SLUGS = ("esm2-8m", "esm2-35m", "esm2-150m", "esm2-650m", "esm2-3b")
-REFUSALS = (400, 401, 404, 413, 429, 499, 500, 501, 503, 504)
-
-NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
-MATRIX: Schema = {"type": "array", "items": NUMBERS}
-TEXTS: Schema = {"type": "array", "items": {"type": "string"}}
+REFUSALS = (400, 401, 404, 413, 422, 429, 499, 500, 501, 503, 504)
+MAX_REMEMBERED = 8
 
 
 def routes() -> list[Route]:
@@ -34,18 +33,21 @@ def routes() -> list[Route]:
 
 
 async def _serve(request: Request) -> Response:
-    return Response(_document_text(), media_type=MEDIA_TYPE)
+    slugs = await biolm_slugs.served(Gateway.of(request))
+    text = _document_text(tuple(slug.name for slug in slugs))
+    return Response(text, media_type=MEDIA_TYPE)
 
 
-@functools.cache
-def _document_text() -> bytes:
-    return orjson.dumps(document())
+@functools.lru_cache(MAX_REMEMBERED)
+def _document_text(slugs: tuple[str, ...]) -> bytes:
+    return orjson.dumps(document(slugs))
 
 
-def document() -> Schema:
-    """The whole OpenAPI 3.1 document."""
+def document(slugs: Sequence[str]) -> Schema:
+    """The whole OpenAPI 3.1 document, where the BioLM API serves `slugs`."""
     components = Components()
-    paths = _health_paths() | _native_paths(components) | _biolm_v2_paths(components)
+    paths = _health_paths() | _native_paths(components)
+    paths |= _biolm_paths(components, slugs) | _biolm_fixed_paths(components, slugs)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Primase", "version": version("primase-gateway")},
@@ -102,66 +104,78 @@ def _query(components: Components) -> list[Schema]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]
 
 
-def _biolm_v2_paths(components: Components) -> Schema:
-    prefix = f"{biolm_v2.PREFIX}/{{slug}}"
-    encode = _biolm_operation(components, "BiolmV2Encode", biolm_v2.EncodeRequest, ENCODING)
-    predict = _biolm_operation(components, "BiolmV2Predict", biolm_v2.PredictRequest, PREDICTION)
-    return {f"{prefix}/encode/": {"post": encode}, f"{prefix}/predict/": {"post": predict}}
+def _biolm_paths(components: Components, slugs: Sequence[str]) -> Schema:
+    hosted = (
+        path
+        for dialect in (V2, V3)
+        for path in _dialect_paths(components, dialect, "{slug}", "/", [_slug_parameter(slugs)])
+    )
+    # The hub's clients read from these paths which models there are.
+    hub = (path for slug in slugs for path in _dialect_paths(components, V1, slug, "", []))
+    return dict([*hosted, *hub])
 
 
-_BY_LAYER: Schema = {"type": "object", "additionalProperties": NUMBERS}
-ENCODING: Schema = {
-    "type": "object",
-    "properties": {
-        "sequence_index": {"type": "integer"},
-        "mean_representations": _BY_LAYER,
-        "bos_representations": _BY_LAYER,
-        "representations": {"type": "object", "additionalProperties": MATRIX},
-        "contacts": MATRIX,
-        "logits": MATRIX,
-        "attentions": MATRIX,
-    },
-    "required": ["sequence_index"],
-    "additionalProperties": False,
-}
-PREDICTION: Schema = {
-    "type": "object",
-    "properties": {"logits": MATRIX, "sequence_tokens": TEXTS, "alphabet_tokens": TEXTS},
-    "required": ["logits", "sequence_tokens", "alphabet_tokens"],
-    "additionalProperties": False,
-}
-BIOLM_REFUSAL: Schema = {
-    "anyOf": [
-        {
-            "type": "object",
-            "properties": {"error": {"type": "object", "additionalProperties": TEXTS}},
-            "required": ["error"],
-        },
-        {
-            "type": "object",
-            "properties": {"error": {"type": "string"}, "detail": {"type": "string"}},
-            "required": ["detail"],
-        },
-    ]
-}
+def _slug_parameter(slugs: Sequence[str]) -> Schema:
+    return _path_parameter("slug", {"type": "string"} | ({"enum": list(slugs)} if slugs else {}))
 
 
-def _biolm_operation(
-    components: Components, name: str, body: type[BaseModel], result: Schema
-) -> Schema:
-    template = f"#/components/schemas/{name}.{{model}}"
-    schema = body.model_json_schema(ref_template=template)
-    for inner, definition in schema.pop("$defs", {}).items():
-        components.schemas[f"{name}.{inner}"] = definition
-    components.schemas[name] = schema
-    results = {"type": "array", "items": result}
-    answer = {"type": "object", "properties": {"results": results}, "required": ["results"]}
+def _dialect_paths(
+    components: Components, dialect: Dialect, slug: str, end: str, parameters: list[Schema]
+) -> Iterator[tuple[str, Schema]]:
+    for name, action in dialect.actions.items():
+        operation = _biolm_operation(components, dialect, name, action)
+        post = operation | ({"parameters": parameters} if parameters else {})
+        yield f"{dialect.prefix}/{slug}/{name}{end}", {"post": post}
+
+
+def _biolm_operation(components: Components, dialect: Dialect, name: str, action: Action) -> Schema:
+    generation = dialect.prefix.rpartition("/")[2]
+    title = f"Biolm{generation.title()}{name.title().replace('_', '')}"
+    if title not in components.schemas:
+        _add_biolm_schemas(components, title, action)
+        components.schemas[f"Biolm{generation.title()}Refusal"] = dialect.refusal
+    answer = _reference(f"{title}.Answer")
+    refusal = _reference(f"Biolm{generation.title()}Refusal")
     return {
-        "tags": ["biolm v2"],
-        "parameters": [_path_parameter("slug", {"type": "string", "enum": list(BIOLM_SLUGS)})],
-        "requestBody": _request_body({"$ref": f"#/components/schemas/{name}"}),
-        "responses": _answers(answer, BIOLM_REFUSAL),
+        "tags": [f"biolm {generation}"],
+        "requestBody": _request_body(_reference(title)),
+        "responses": _answers(answer, refusal),
     }
+
+
+def _biolm_fixed_paths(components: Components, slugs: Sequence[str]) -> Schema:
+    anything: Schema = {"type": "object"}
+    components.schemas["BiolmModel"] = biolm_catalogue.ENTRY
+    model = _reference("BiolmModel")
+    slug = _slug_parameter(slugs)
+    said = {
+        f"{biolm_catalogue.LIST}/": _fixed("get", array_of(model)),
+        f"{biolm_catalogue.LIST}/{{slug}}/": _fixed("get", model, slug),
+        f"{biolm_catalogue.LOGIN_CHECK}/": _fixed("post", anything),
+    }
+    for dialect in DIALECTS:
+        action = _path_parameter("action", {"type": "string", "enum": list(dialect.actions)})
+        path = f"{dialect.prefix}/schema/{{slug}}/{{action}}/"
+        said[path] = _fixed("get", anything, slug, action)
+    return said
+
+
+def _fixed(method: str, answer: Schema, *parameters: Schema) -> Schema:
+    operation: Schema = {"tags": ["biolm"], "responses": _answers(answer, HOSTED_REFUSAL)}
+    return {method: operation | ({"parameters": list(parameters)} if parameters else {})}
+
+
+def _add_biolm_schemas(components: Components, title: str, action: Action) -> None:
+    template = f"#/components/schemas/{title}.{{model}}"
+    schema = action.body.model_json_schema(ref_template=template)
+    for inner, definition in schema.pop("$defs", {}).items():
+        components.schemas[f"{title}.{inner}"] = definition
+    components.schemas[title] = schema
+    components.schemas[f"{title}.Answer"] = closed_object({"results": array_of(action.result)})
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _answers(success: Schema, refusal: Schema) -> Schema:

@@ -7,16 +7,30 @@ import pytest
 
 from primase_gateway import openapi
 
-SCHEMAS = openapi.document()["components"]["schemas"]
+SCHEMAS = openapi.document(["esm2-8m"])["components"]["schemas"]
 
 
 def test_it_is_served(client: httpx.Client) -> None:
     answer = client.get("/openapi.json")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == openapi.document()
+    assert answer.json() == openapi.document(["esm2-8m"])
     assert sorted(answer.json()["paths"]) == [
+        "/api/ui/community-api-models/",
+        "/api/ui/community-api-models/{slug}/",
+        "/api/v1/auth/login-check/",
+        "/api/v1/esm2-8m/encode",
+        "/api/v1/esm2-8m/log_prob",
+        "/api/v1/esm2-8m/predict",
+        "/api/v1/esm2-8m/score",
+        "/api/v1/schema/{slug}/{action}/",
+        "/api/v2/schema/{slug}/{action}/",
         "/api/v2/{slug}/encode/",
         "/api/v2/{slug}/predict/",
+        "/api/v3/schema/{slug}/{action}/",
+        "/api/v3/{slug}/encode/",
+        "/api/v3/{slug}/log_prob/",
+        "/api/v3/{slug}/predict/",
+        "/api/v3/{slug}/score/",
         "/primase/v1/models",
         "/primase/v1/models/{model}",
         "/primase/v1/models/{model}:encode",
@@ -58,6 +72,7 @@ def test_limits_are_those_of_the_contract() -> None:
 def test_the_pattern_of_encode(sequence: str, good: bool) -> None:
     pattern = SCHEMAS["BiolmV2Encode.EncodeItem"]["properties"]["sequence"]["pattern"]
     assert bool(re.search(pattern, sequence)) == good
+    assert SCHEMAS["BiolmV1Encode.EncodeItem"] == SCHEMAS["BiolmV3Encode.EncodeItem"]
 
 
 @pytest.mark.parametrize(

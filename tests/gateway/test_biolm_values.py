@@ -1,4 +1,4 @@
-"""The numbers of the dialect, from the real service, against fair-esm on the same weights.
+"""The numbers of the dialects, from the real service, against fair-esm on the same weights.
 
 The formulas are written out here once more, from the contract's own words.
 """
@@ -128,6 +128,33 @@ def test_predict(real: httpx.Client) -> None:
         *("M", "K", "<mask>", "A", "Y", "I", "A", "<mask>", "<mask>", "K", "Q", "R")
     ]
     close(result["logits"], reference(sequence).logits)
+
+
+@pytest.mark.parametrize("sequence", [PROTEIN, SHORT, "MK" * 1024])
+def test_log_prob_is_of_one_pass_however_long(real: httpx.Client, sequence: str) -> None:
+    answer = real.post("/api/v3/esm2-8m/score/", json={"items": [{"sequence": sequence}]})
+    logits = reference(sequence).logits
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    column = {residue: index for index, residue in enumerate("LAGVSERTIDPKQNFYMHWC")}
+    wanted = sum(log_softmax[i, column[c]] for i, c in enumerate(sequence) if c in column)
+    assert answer.json() == {"results": [{"log_prob": pytest.approx(wanted, rel=1e-5)}]}
+
+
+@pytest.mark.parametrize("version", ["v1", "v3"])
+def test_the_other_dialects_write_the_same_numbers(real: httpx.Client, version: str) -> None:
+    (wanted,) = encode(real, PROTEIN, include=ALL, repr_layers=[2, -1])
+    body = {"params": {"include": ALL, "repr_layers": [2, -1]}, "items": [{"sequence": PROTEIN}]}
+    (result,) = real.post(f"/api/{version}/esm2-8m/encode/", json=body).json()["results"]
+    per_token = "residue_embeddings" if version == "v1" else "per_token_embeddings"
+    by_layer = {
+        "mean_representations": ("embeddings", "embedding"),
+        "bos_representations": ("bos_embeddings", "embedding"),
+        "representations": (per_token, "embeddings"),
+    }
+    for key, (ours, numbers) in by_layer.items():
+        assert wanted[key] == {str(entry["layer"]): entry[numbers] for entry in result[ours]}
+    for key in ("contacts", "logits", "attentions"):
+        assert result[key] == wanted[key]
 
 
 def test_an_item_does_not_feel_its_neighbours(real: httpx.Client) -> None:

@@ -1,0 +1,82 @@
+"""The list of models and the check of a token that the clients' commands ask for."""
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from primase_gateway import biolm_slugs
+from primase_gateway.biolm import Document, Schema
+from primase_gateway.biolm_schemas import TEXT, TEXTS, closed_object
+from primase_gateway.biolm_slugs import Slug
+from primase_gateway.edge import mark_weights
+from primase_gateway.errors import Refusal
+from primase_gateway.gateway import Gateway
+from primase_gateway.json_stream import MEDIA_TYPE
+
+LIST = "/api/ui/community-api-models"
+LOGIN_CHECK = "/api/v1/auth/login-check"
+KINDS = ("predictor", "encoder", "generator", "classifier", "similarity")
+ENTRY: Schema = closed_object(
+    {"model_slug": TEXT, "model_name": TEXT, "description": TEXT, "tags": TEXTS}
+    | {kind: {"type": "boolean"} for kind in KINDS}
+)
+UNTRAINED = "Its weights are not trained: the numbers mean nothing."
+
+
+def routes() -> list[Route]:
+    """Each with and without the slash at its end."""
+    handlers = (
+        (LIST, list_models, "GET"),
+        (f"{LIST}/{{slug}}", show_model, "GET"),
+        (LOGIN_CHECK, check_login, "POST"),
+    )
+    return [
+        Route(path + end, handler, methods=[method])
+        for path, handler, method in handlers
+        for end in ("", "/")
+    ]
+
+
+async def list_models(request: Request) -> Response:
+    """All of them. Wants no token, as the original. Raises Refusal."""
+    slugs = await biolm_slugs.served(Gateway.of(request))
+    for slug in slugs:
+        mark_weights(request, slug.model)
+    return _json([_entry(slug) for slug in slugs])
+
+
+async def show_model(request: Request) -> Response:
+    """One of them. Raises Refusal."""
+    wanted = request.path_params["slug"].lower()
+    for slug in await biolm_slugs.served(Gateway.of(request)):
+        if slug.name == wanted:
+            mark_weights(request, slug.model)
+            return _json(_entry(slug))
+    raise Refusal("UNKNOWN_MODEL", f"Model {wanted[:128]!r} not found")
+
+
+async def check_login(request: Request) -> Response:
+    """Whether the token is the one to give. Raises Refusal (UNAUTHENTICATED)."""
+    Gateway.of(request).authenticate(request)
+    return _json({"status": "ok"})
+
+
+def _entry(slug: Slug) -> Document:
+    return {
+        "model_slug": slug.name,
+        "model_name": slug.name.upper().replace("ESM2-", "ESM-2 "),
+        "description": _description(slug),
+        "tags": ["esm2", "protein", "language model"],
+        **{kind: kind in ("predictor", "encoder") for kind in KINDS},
+    }
+
+
+def _description(slug: Slug) -> str:
+    model = slug.model
+    says = f"ESM-2 protein language model {model.variant}, {model.num_parameters:,} parameters."
+    return says if model.weights.trained else f"{says} {UNTRAINED}"
+
+
+def _json(document: object) -> Response:
+    return Response(orjson.dumps(document), media_type=MEDIA_TYPE)

@@ -1,0 +1,68 @@
+"""How the generations of the BioLM API say no: the hosted ones alike, the hub in its own way."""
+
+from primase_gateway.errors import Path, Refusal, Violation
+
+BACKEND_ERROR = "An unexpected backend error occurred."
+
+Document = dict[str, object]
+
+
+def hosted_body(refusal: Refusal) -> Document:
+    """v2 and v3: field errors by their flattened path, else `error` and `detail`."""
+    if refusal.http_status in (401, 429):
+        return _credentials_or_pace(refusal)
+    if refusal.violations:
+        return {"error": _field_errors(refusal)}
+    return {"error": refusal.message, "detail": refusal.message}
+
+
+def _credentials_or_pace(refusal: Refusal) -> Document:
+    if refusal.http_status == 401:
+        return {"detail": "Invalid token."}
+    seconds = refusal.retry_after_seconds
+    return {"detail": f"Request was throttled. Expected available in {seconds} seconds."}
+
+
+def _field_errors(refusal: Refusal) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for violation in refusal.violations:
+        fields.setdefault(_field_name(violation.path), []).append(violation.message)
+    return fields
+
+
+def _field_name(path: Path) -> str:
+    if path[:1] == ("options",):
+        path = ("params", *path[1:])
+    return "__".join(str(part) for part in path)
+
+
+def hub_body(refusal: Refusal) -> Document:
+    """v1: a FastAPI list for what is wrong with a body, else a `detail`."""
+    if refusal.http_status in (401, 429):
+        return _credentials_or_pace(refusal)
+    if refusal.http_status == 422:
+        return {"detail": [_entry(violation) for violation in refusal.violations]}
+    if refusal.http_status == 400:
+        return _coded(refusal.message, 400, "user.validation")
+    if refusal.http_status == 404:
+        return {"detail": "Not Found"}
+    if refusal.http_status == 405:
+        return {"detail": "Method Not Allowed"}
+    if refusal.http_status == 500:
+        return _coded(BACKEND_ERROR, 500, "system.model_execution")
+    return {"error": refusal.message, "detail": refusal.message}
+
+
+def _coded(detail: str, http_status: int, code: str) -> Document:
+    return {"detail": detail, "errors": [], "status_code": http_status, "code": code}
+
+
+def _entry(violation: Violation) -> Document:
+    place = violation.path if violation.path[:1] == ("body",) else ("body", *violation.path)
+    entry: Document = {
+        "type": violation.kind,
+        "loc": place,
+        "msg": violation.message,
+        "input": violation.given,
+    }
+    return entry | ({"ctx": violation.context} if violation.context else {})

@@ -1,0 +1,208 @@
+"""The BioLM API of the self-hosted hub: /api/v1/{slug}/{action}. Its errors are FastAPI's."""
+
+import re
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from starlette.requests import Request
+
+from primase.esm2.v1 import esm2_service_pb2 as pb
+from primase_gateway import biolm_v3, esm2
+from primase_gateway.biolm import COLUMN_NAMES, Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm_items import (
+    ENCODE_SCHEMA,
+    ENCODE_TEXT,
+    LAST_LAYER,
+    MASK,
+    MAX_INCLUDES,
+    NO_MASK,
+    NO_RESIDUE,
+    PREDICT_ALPHABET,
+    PREDICT_SCHEMA,
+    PREDICT_TEXT,
+    BatchSize,
+    Length,
+    ReprLayers,
+    Strict,
+    has_residue,
+)
+from primase_gateway.biolm_schemas import (
+    HUB_REFUSAL,
+    INTEGER,
+    LOG_PROB,
+    MATRIX,
+    TEXTS,
+    closed_object,
+    nullable,
+)
+from primase_gateway.body import BODY, parse_json, read_body
+from primase_gateway.errors import Refusal, Violation
+from primase_gateway.json_stream import JsonAnswer
+from primase_gateway.validation import parse
+
+JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+INCLUDES = ("mean", "per_token", "per_residue", "bos", "contacts", "logits", "attentions")
+RESIDUES = f"Residues can only be represented with '{PREDICT_ALPHABET}' characters"
+MEAN = ["mean"]
+NOT_AN_OBJECT = "Input should be a valid dictionary or object to extract fields from"
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def _check_encode(text: str) -> str:
+    return _checked(text, ENCODE_TEXT)
+
+
+def _check_predict(text: str) -> str:
+    if PREDICT_TEXT.fullmatch(text) and MASK not in text and text:
+        raise ValueError(NO_MASK)
+    return _checked(text, PREDICT_TEXT)
+
+
+def _checked(text: str, allowed: re.Pattern[str]) -> str:
+    if not text or not allowed.fullmatch(text):
+        raise ValueError(RESIDUES)
+    if not has_residue(text):
+        raise ValueError(NO_RESIDUE)
+    return text
+
+
+def _check_includes(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in INCLUDES:
+            raise ValueError(f"{name[:64]!r} is not a valid ESM2EncodeIncludeOptions")
+    return names
+
+
+class EncodeItem(Strict):
+    """One sequence."""
+
+    # The length is checked last, as by the original.
+    sequence: Annotated[str, AfterValidator(_check_encode), Length, ENCODE_SCHEMA]
+
+
+class PredictItem(Strict):
+    """One sequence with at least one mask."""
+
+    sequence: Annotated[str, AfterValidator(_check_predict), Length, PREDICT_SCHEMA]
+
+
+Include = Annotated[str, WithJsonSchema({"type": "string", "enum": list(INCLUDES)})]
+
+
+class EncodeParams(Strict):
+    """What to return."""
+
+    repr_layers: ReprLayers = LAST_LAYER
+    include: Annotated[
+        list[Include], Field(max_length=MAX_INCLUDES), AfterValidator(_check_includes)
+    ] = MEAN
+
+
+class EncodeRequest(Strict):
+    """Body of `encode`."""
+
+    params: EncodeParams = EncodeParams()
+    items: Annotated[list[EncodeItem], BatchSize]
+
+
+class PredictRequest(Strict):
+    """Body of `predict`."""
+
+    items: Annotated[list[PredictItem], BatchSize]
+
+
+class LogProbRequest(Strict):
+    """Body of `log_prob` and `score`."""
+
+    items: Annotated[list[EncodeItem], BatchSize]
+
+
+async def _read(request: Request, max_bytes: int) -> object:
+    try:
+        body = await read_body(request, max_bytes)
+        if not body:
+            raise _refused(Violation(BODY, "Field required", kind="missing"))
+        if not JSON_TYPE.fullmatch(request.headers.get("content-type", "").strip()):
+            given = body.decode(errors="replace")
+            raise _refused(
+                Violation(BODY, NOT_AN_OBJECT, kind="model_attributes_type", given=given)
+            )
+        return parse_json(body)
+    except Refusal as refusal:
+        raise _unprocessable(refusal) from None
+
+
+def _refused(violation: Violation) -> Refusal:
+    return Refusal("INVALID_PARAMETER", violation.message, [violation])
+
+
+def _unprocessable(refusal: Refusal) -> Refusal:
+    """What is wrong with a body is 422 here; anything else stays what it is."""
+    if refusal.http_status != 400:
+        return refusal
+    name = refusal.reason.name
+    return Refusal(name, refusal.message, refusal.violations, http_status=422)
+
+
+def _parse(kind: type[Parsed], body: object) -> Parsed:
+    try:
+        return parse(kind, body, from_attributes=True)
+    except Refusal as refusal:
+        raise _unprocessable(refusal) from None
+
+
+async def _encode(call: Call) -> JsonAnswer:
+    body = _parse(EncodeRequest, call.body)
+    return await call.encode(body.items, body.params, _encoding)
+
+
+async def _predict(call: Call) -> JsonAnswer:
+    return await call.predict(_parse(PredictRequest, call.body).items, biolm_v3.prediction)
+
+
+async def _log_prob(call: Call) -> JsonAnswer:
+    return await call.log_prob(_parse(LogProbRequest, call.body).items)
+
+
+def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
+    def layers(kind: pb.Include.ValueType, key: str) -> list[Document] | None:
+        return biolm_v3.by_layer(encoded, kind, key) if kind in query.kinds else None
+
+    return {
+        "sequence_index": sequence_index,
+        "embeddings": layers(pb.INCLUDE_MEAN, "embedding"),
+        "bos_embeddings": layers(pb.INCLUDE_BOS, "embedding"),
+        "residue_embeddings": layers(pb.INCLUDE_PER_TOKEN, "embeddings"),
+        "contacts": encoded.contacts,
+        "attentions": encoded.attentions,
+        "logits": encoded.logits,
+        "vocab_tokens": None if encoded.logits is None else COLUMN_NAMES,
+    }
+
+
+ENCODING: Schema = closed_object(
+    {
+        "sequence_index": INTEGER,
+        "embeddings": nullable(biolm_v3.VECTORS),
+        "bos_embeddings": nullable(biolm_v3.VECTORS),
+        "residue_embeddings": nullable(biolm_v3.MATRICES),
+        "contacts": nullable(MATRIX),
+        "attentions": nullable(MATRIX),
+        "logits": nullable(MATRIX),
+        "vocab_tokens": nullable(TEXTS),
+    }
+)
+
+_LOG_PROB = Action(LogProbRequest, _log_prob, LOG_PROB)
+DIALECT = Dialect(
+    prefix="/api/v1",
+    actions={
+        "encode": Action(EncodeRequest, _encode, ENCODING),
+        "predict": Action(PredictRequest, _predict, biolm_v3.PREDICTION),
+        "log_prob": _LOG_PROB,
+        "score": _LOG_PROB,
+    },
+    refusal=HUB_REFUSAL,
+    read=_read,
+)
