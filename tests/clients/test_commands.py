@@ -165,7 +165,7 @@ def test_parquet(fasta: Path, tmp_path: Path) -> None:
 def test_parquet_of_several_row_groups(
     fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("primase.parquet_file.ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr("primase.cli.parquet_file.ROW_GROUP_BYTES", 1)
     encode(fasta, tmp_path / "out.parquet")
 
     file = pq.ParquetFile(tmp_path / "out.parquet")
@@ -217,7 +217,7 @@ def test_fasta_from_stdin_and_options_from_the_environment(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("-o", "out.txt"), "'out.txt' ends in none of .npz, .parquet and .tsv"),
+        (("-o", "out.txt"), "'out.txt' ends in none of .npz, .parquet, .tsv"),
         (("-o", "out.tsv", "--include", "mean,contacts"), ".tsv holds no contacts"),
         (("-o", "out.npz", "--include", "means"), "'means' is none of mean, per_token"),
         (("-o", "out.npz", "--layers", "last"), "'last' is no layer number"),
@@ -239,7 +239,7 @@ def test_wrong_options_are_refused_before_anything_is_read(
 def test_parquet_without_pyarrow_says_what_to_install(
     fasta: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "primase.parquet_file", None)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     result = primase("encode", fasta, "--model", "m", "-o", fasta.parent / "out.parquet")
 
     assert "pip install 'primase[parquet]'" in result.stderr
@@ -309,10 +309,10 @@ def test_predictions_as_tsv(fasta: Path, tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
-def test_predictions_know_two_forms(fasta: Path) -> None:
+def test_predictions_know_three_forms(fasta: Path) -> None:
     result = predict(fasta, "-o", "out.csv")
 
-    assert "'out.csv' ends in neither .tsv nor .jsonl" in result.stderr
+    assert "'out.csv' ends in none of .tsv, .jsonl, .parquet" in result.stderr
     assert result.exit_code == 2
 
 

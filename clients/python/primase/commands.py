@@ -4,8 +4,10 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-from primase.encode_command import encode
-from primase.predict_command import predict
+from primase.cli.encode_command import encode
+from primase.cli.predict_command import predict
+from primase.cli.score_command import score
+from primase.cli.variants_command import variants
 
 GROUP = "primase.commands"
 
@@ -41,3 +43,5 @@ def main() -> None:
 
 main.add_command(encode)
 main.add_command(predict)
+main.add_command(score)
+main.add_command(variants)

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from primase.input_error import InputError
+
 _NO_RESIDUE = re.compile("[^!-~]")
 
 
-class FastaError(ValueError):
+class FastaError(InputError):
     """The text is not FASTA; the message names the line."""
-
-    def __init__(self, line_number: int, problem: str) -> None:
-        super().__init__(f"line {line_number}: {problem}")
-        self.line_number = line_number
 
 
 class Record(NamedTuple):

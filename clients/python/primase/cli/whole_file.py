@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` at the end, unless an error came first."""
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    """A path to write to, which becomes `path` at the end, unless an error came first.
+
+    It is the same each time, so a run that was killed leaves one file at most, which the next
+    writes over.
+    """
+    part = path.with_name(f".{path.name}.part")
     try:
         yield part
         part.replace(path)

@@ -1,6 +1,7 @@
 """Rows of one width, kept on disk until their number is known."""
 
 import shutil
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -11,12 +12,15 @@ FLOAT32 = np.dtype("<f4")
 
 
 class VectorTable:
-    """A table of float32; rows that were never put are NaN."""
+    """A table of float32; rows that were never put are NaN.
 
-    def __init__(self, width: int) -> None:
+    folder: where the rows are kept; what is there vanishes with the process.
+    """
+
+    def __init__(self, width: int, folder: Path) -> None:
         self._width = width
         self._num_rows = 0
-        self._rows = TemporaryFile()  # noqa: SIM115  # closed by `close`
+        self._rows = TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`
 
     def put(self, number: int, vector: NDArray[Any]) -> None:
         """Set row `number`; rows come in ascending order."""

@@ -1,6 +1,7 @@
 """The options of every command that calls a server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,22 @@ from typing import Any
 import click
 
 from primase.channel import TlsOptions
+from primase.cli.journal import JournalError
 from primase.client import connect
 from primase.exceptions import PrimaseError
-from primase.fasta import FastaError
+from primase.input_error import InputError
+
+INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+model_option = click.option(
+    "--model",
+    required=True,
+    envvar="PRIMASE_MODEL",
+    show_envvar=True,
+    help="Its name on the server.",
+)
 
 OPTIONS = (
     click.option(
@@ -54,15 +66,27 @@ def calls_server(command: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         encryption = _tls_options(tls, ca_file, cert_file, key_file)
-        with connect(server, token=token, tls=encryption, timeout_s=timeout_s) as client:
-            try:
-                command(client, **options)
-            except (PrimaseError, FastaError, OSError) as error:
-                raise click.ClickException(str(error)) from error
+        channel = connect(server, token=token, tls=encryption, timeout_s=timeout_s)
+        with channel as client, _sentences():
+            command(client, **options)
 
     for option in reversed(OPTIONS):
         run = option(run)
     return run
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Every way to end early as one sentence and a status."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # who reads stdout has seen enough: click ends without a word
+    except (PrimaseError, InputError, JournalError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        click.get_current_context().exit(INTERRUPTED)
 
 
 def _tls_options(

@@ -1,0 +1,16 @@
+"""Vectors as tab-separated text."""
+
+from pathlib import Path
+
+from primase.cli.encoded_record import EncodedRecord
+from primase.cli.journal import Journal
+
+
+def write_tsv(path: Path, journal: Journal) -> None:
+    """One line for each vector: id, name such as `mean/33`, and its numbers. Failures have none."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("id\toutput\tvalues\n")
+        for record in map(EncodedRecord.of, journal.entries()):
+            for name, vector in record.vectors.items():
+                numbers = "\t".join(map(str, vector))
+                file.write(f"{record.id}\t{name}\t{numbers}\n")

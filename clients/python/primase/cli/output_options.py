@@ -1,0 +1,48 @@
+"""The options of every command that writes a file, which a killed run can go on with."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def writes_file(
+    suffixes: Sequence[str], *, required: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command its `output`, which ends in one of `suffixes`, and whether to `resume`."""
+    forms = " or ".join((", ".join(suffixes[:-1]), suffixes[-1]))
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option(
+            "-o",
+            "--output",
+            required=required,
+            type=click.Path(dir_okay=False, writable=True, path_type=Path),
+            help=f"Ends in {forms}." + ("" if required else " Without it, TSV on stdout."),
+        )
+        @click.option(
+            "--resume",
+            is_flag=True,
+            help="Go on from OUTPUT.partial, which a run that ended early has left.",
+        )
+        @wraps(command)
+        def run(*args: Any, output: Path | None, resume: bool, **options: Any) -> None:
+            if output is None and resume:
+                raise click.UsageError("--resume needs --output")
+            if output is not None and output.suffix not in suffixes:
+                raise click.UsageError(f"{output.name!r} ends in none of {', '.join(suffixes)}")
+            command(*args, output=output, resume=resume, **options)
+
+        return run
+
+    return decorate
+
+
+def require_pyarrow() -> None:
+    """UsageError where parquet cannot be written."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise click.UsageError(".parquet needs pyarrow: pip install 'primase[parquet]'") from error
