@@ -1,5 +1,6 @@
 """One demo server for all tests that leave it running; the others start their own."""
 
+import os
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +11,11 @@ from primase.esm2_client import Esm2
 from tests.e2e.server import Server, serving
 
 MODEL = "esm2-650m"
+
+# The published correlations need the official weights, which are not part of this repository.
+collect_ignore = (
+    [] if os.environ.get("PRIMASE_WEIGHTS_DIR") else ["test_published_variant_effect.py"]
+)
 
 
 @pytest.fixture(scope="session")
