@@ -1,0 +1,72 @@
+"""What there is: versions, processor, devices."""
+
+import math
+import os
+import platform
+from importlib.metadata import version
+
+import torch
+
+from primase_server.doctor.report import Cpu, Device
+from primase_server.doctor.self_test import error_on
+from primase_server.settings import Settings
+
+OURS = ("primase", "primase-server", "primase-gateway")
+DISTRIBUTIONS = (*OURS, "torch", "grpcio", "protobuf", "numpy", "safetensors", "huggingface-hub")
+DATA_TYPES = ("float32", "float16", "bfloat16")
+GIBIBYTE = 1 << 30
+
+
+def versions() -> dict[str, str]:
+    """Python, the system, and every dist that the numbers or the wire depend on."""
+    python = {"python": platform.python_version(), "system": platform.platform()}
+    return python | {name: version(name) for name in DISTRIBUTIONS}
+
+
+def cpu() -> Cpu:
+    """The processor as the model will use it."""
+    return Cpu(
+        num_cores=_num_cores(),
+        num_threads=Settings().num_threads,
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        linear_kernels=_linear_kernels(),
+    )
+
+
+def devices() -> tuple[Device, ...]:
+    """The CPU and every CUDA device, each tried in every data type."""
+    return tuple(
+        Device(name, description, errors_on(name)) for name, description in _devices().items()
+    )
+
+
+def errors_on(device: str) -> dict[str, float]:
+    """The self test's error by data type; NaN where the device cannot do it."""
+    return {dtype: _error_or_nan(device, dtype) for dtype in DATA_TYPES}
+
+
+def _error_or_nan(device: str, dtype: str) -> float:
+    try:
+        return error_on(device, dtype)
+    except RuntimeError:
+        return math.nan
+
+
+def _devices() -> dict[str, str]:
+    found = {"cpu": platform.processor() or platform.machine()}
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = properties.total_memory / GIBIBYTE
+        found[f"cuda:{index}"] = f"{properties.name}, {memory:.0f} GiB"
+    return found
+
+
+def _num_cores() -> int:
+    # fewer than the machine has in a container that is bound to some; not every system can tell
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _linear_kernels() -> tuple[str, ...]:
+    return ("plain: torch's own float32 product",)

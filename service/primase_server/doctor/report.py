@@ -1,0 +1,53 @@
+"""Everything the doctor found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Cores that this process may use, threads that the model would, and what they run.
+
+    `linear_kernels` has a line for each way to compute a linear layer.
+    """
+
+    num_cores: int
+    num_threads: int
+    instructions: str
+    linear_kernels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device by the name that --device takes, and which of the data types it computes in.
+
+    `errors` is the self test's, by data type; NaN where the numbers were not finite.
+    """
+
+    name: str
+    description: str
+    errors: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question, whether all is well, and what was found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Facts, and checks that must all be ok."""
+
+    versions: Mapping[str, str]
+    cpu: Cpu
+    devices: tuple[Device, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(check.ok for check in self.checks)

@@ -1,0 +1,61 @@
+"""The fixture's answer on a device, against the one of the official code that ships beside it."""
+
+import json
+import math
+from functools import cache
+
+import numpy as np
+import torch
+
+from primase_server.models.esm2.alphabet import MASK_ID, tokenize
+from primase_server.models.esm2.passes import Esm2Pass
+from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.esm2.weights import FIXTURE, FixtureWeights, load
+
+EXPECTED = FIXTURE.with_name("expected.json")
+MAX_ERROR = 1e-4
+"""Of float32: the largest difference over the largest number, the worst of three outputs."""
+
+
+def error_on(device: str, dtype: str) -> float:
+    """The error of the fixture's answer, as `MAX_ERROR` counts it; NaN where it is not finite.
+
+    Raises RuntimeError, as torch does, where the device does not compute in the data type.
+    """
+    expected = _expected()
+    found = _answer(device, getattr(torch, dtype))
+    errors = [_error(found[name], values) for name, values in expected.items()]
+    return max(errors) if all(map(math.isfinite, errors)) else math.nan
+
+
+def _answer(device: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
+    loaded = load(FixtureWeights(), device, dtype)
+    runner = Esm2Runner(loaded.model, loaded.weights)
+    token_ids = tokenize(_sequence())
+    mask = int(np.flatnonzero(token_ids == MASK_ID)[0]) - 1  # of the residues
+    last = runner.config.num_layers
+    work = Esm2Pass(token_ids, repr_layers=(last,), mean=True, contacts=True, logit_rows=(mask,))
+    [output] = runner.run([work])
+    return {
+        "mean": np.asarray(output.mean)[0],
+        "mask_logits": np.asarray(output.logits)[0],
+        "contact_sums": np.asarray(output.contacts).sum(axis=0),
+    }
+
+
+def _error(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@cache
+def _file() -> dict[str, object]:
+    values: dict[str, object] = json.loads(EXPECTED.read_bytes())
+    return values
+
+
+def _sequence() -> str:
+    return str(_file()["sequence"])
+
+
+def _expected() -> dict[str, np.ndarray]:
+    return {name: np.asarray(v, np.float32) for name, v in _file().items() if name != "sequence"}

@@ -1,0 +1,23 @@
+"""The self test sees a wrong number, and knows a right one."""
+
+import numpy as np
+import pytest
+
+from primase_server.doctor import self_test
+from primase_server.doctor.self_test import MAX_ERROR, error_on
+
+
+def test_this_machine_is_right_in_float32() -> None:
+    assert error_on("cpu", "float32") < MAX_ERROR / 10
+
+
+def test_half_precision_is_near() -> None:
+    assert MAX_ERROR < error_on("cpu", "bfloat16") < 0.05
+
+
+@pytest.mark.parametrize("name", ["mean", "mask_logits", "contact_sums"])
+def test_a_wrong_number_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    expected = self_test._expected()
+    expected[name] = expected[name] * np.float32(1.01)
+    monkeypatch.setattr(self_test, "_expected", lambda: expected)
+    assert error_on("cpu", "float32") == pytest.approx(0.01 / 1.01, rel=1e-2)
