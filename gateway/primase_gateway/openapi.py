@@ -149,20 +149,20 @@ def _biolm_fixed_paths(components: Components, slugs: Sequence[str]) -> Schema:
     model = _reference("BiolmModel")
     slug = _slug_parameter(slugs)
     said = {
-        f"{biolm_catalogue.LIST}/": _fixed("get", array_of(model)),
-        f"{biolm_catalogue.LIST}/{{slug}}/": _fixed("get", model, slug),
-        f"{biolm_catalogue.LOGIN_CHECK}/": _fixed("post", anything),
+        f"{biolm_catalogue.LIST}/": _fixed(array_of(model)),
+        f"{biolm_catalogue.LIST}/{{slug}}/": _fixed(model, slug),
     }
+    # The login check is left out: the hub's clients would take it for a model called `auth`.
     for dialect in DIALECTS:
         action = _path_parameter("action", {"type": "string", "enum": list(dialect.actions)})
         path = f"{dialect.prefix}/schema/{{slug}}/{{action}}/"
-        said[path] = _fixed("get", anything, slug, action)
+        said[path] = _fixed(anything, slug, action)
     return said
 
 
-def _fixed(method: str, answer: Schema, *parameters: Schema) -> Schema:
+def _fixed(answer: Schema, *parameters: Schema) -> Schema:
     operation: Schema = {"tags": ["biolm"], "responses": _answers(answer, HOSTED_REFUSAL)}
-    return {method: operation | ({"parameters": list(parameters)} if parameters else {})}
+    return {"get": operation | ({"parameters": list(parameters)} if parameters else {})}
 
 
 def _add_biolm_schemas(components: Components, title: str, action: Action) -> None:

@@ -17,7 +17,6 @@ def test_it_is_served(client: httpx.Client) -> None:
     assert sorted(answer.json()["paths"]) == [
         "/api/ui/community-api-models/",
         "/api/ui/community-api-models/{slug}/",
-        "/api/v1/auth/login-check/",
         "/api/v1/esm2-8m/encode",
         "/api/v1/esm2-8m/log_prob",
         "/api/v1/esm2-8m/predict",

@@ -1,0 +1,135 @@
+"""`biolmai` 0.4.0, which speaks version 3 and asks for the schema of each action first."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from primase.esm2_client import Esm2
+from tests.e2e.environments import environment
+from tests.e2e.foreign_client import ForeignClient
+from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
+from tests.e2e.server import Server
+
+REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.4.0.txt"
+MODEL = "esm2-650m"
+ENCODE = f"/api/v3/{MODEL}/encode/"
+TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
+BAD_OF_THREE = ["MSILV", "MSJLV", "MKT"]
+REFUSED = (
+    "Residues can only be represented with 'ACDEFGHIKLMNPQRSTVWYBXZUO-' characters; "
+    "found 'J' at position 2, counted from 0"
+)
+
+PROGRAM = f"""
+from biolmai import biolm
+from biolmai.client import BioLMApi
+from biolmai.models import Model
+
+model = Model({MODEL!r})
+mean = {{"include": ["mean"]}}
+answer([
+    model.encode(type="sequence", items={TWELVE!r}, params=mean),
+    model.encode(type="sequence", items={DOCUMENTED!r}, params={{"include": ["mean", "logits"]}}),
+    model.encode(type="sequence", items={BAD_OF_THREE!r}, params=mean),
+    biolm(entity={MODEL!r}, action="predict", type="sequence", items={DOCUMENTED_MASKED!r}),
+    BioLMApi({MODEL!r}).score(items=[{{"sequence": "MSILV"}}, {{"sequence": "MKT"}}]),
+])
+"""
+COMMAND = "from biolmai.cli_entry import cli; cli()"
+
+
+@pytest.fixture(scope="module")
+def biolmai(server: Server, tmp_path_factory: pytest.TempPathFactory) -> ForeignClient:
+    settings = {
+        "BIOLMAI_BASE_API_URL": f"{server.url}/api/v3",
+        "BIOLMAI_BASE_DOMAIN": server.url,
+        "BIOLMAI_TOKEN": "any",
+        "BIOLMAI_THREADS": "2",
+    }
+    python = environment("biolmai-0.4.0", *REQUIREMENTS.read_text().split())
+    return ForeignClient(python, settings, tmp_path_factory.mktemp("biolmai"))
+
+
+@pytest.fixture(scope="module")
+def answered(biolmai: ForeignClient) -> dict[str, Any]:
+    return biolmai.run(PROGRAM)
+
+
+def mean_of(result: dict[str, Any]) -> list[float]:
+    (layer,) = result["embeddings"]
+    numbers: list[float] = layer["embedding"]
+    return numbers
+
+
+def test_twelve_items_go_in_two_requests(answered: dict[str, Any], esm2: Esm2) -> None:
+    results = answered["results"][0]
+    assert [result["sequence_index"] for result in results] == [*range(8), *range(4)]
+    for result, wanted in zip(results, esm2.encode(TWELVE, include=["mean"]), strict=True):
+        assert result["embeddings"][0]["layer"] == 6
+        assert wanted.value is not None
+        np.testing.assert_allclose(mean_of(result), wanted.value.mean[6], rtol=1e-4, atol=1e-5)
+    posts = [items for method, path, _, items in answered["sent"][:3] if method == "POST"]
+    assert sorted(posts) == [4, 8]
+
+
+def test_the_schema_is_asked_for_once_an_action(answered: dict[str, Any]) -> None:
+    asked = [path for method, path, _, _ in answered["sent"] if method == "GET"]
+    assert asked == [f"/api/v3/schema/{MODEL}/{name}/" for name in ("encode", "predict", "score")]
+
+
+def test_a_long_body_comes_in_gzip(answered: dict[str, Any], esm2: Esm2) -> None:
+    assert ["POST", ENCODE, "gzip", 1] in answered["sent"]
+    result = answered["results"][1]
+    assert list(result) == ["sequence_index", "embeddings", "logits", "vocab_tokens"]
+    assert np.shape(result["logits"]) == (251, 20)
+    (wanted,) = esm2.encode([DOCUMENTED], include=["mean"])
+    assert wanted.value is not None
+    np.testing.assert_allclose(mean_of(result), wanted.value.mean[6], rtol=1e-4, atol=1e-5)
+
+
+def test_one_bad_item_of_three_costs_only_itself(answered: dict[str, Any]) -> None:
+    good, bad, also_good = answered["results"][2]
+    assert bad == {"error": {"items__0__sequence": [REFUSED]}, "status_code": 400}
+    assert mean_of(good) == pytest.approx(mean_of(answered["results"][0][0]), rel=1e-4, abs=1e-5)
+    assert len(mean_of(also_good)) == 32
+
+
+def test_predict(answered: dict[str, Any]) -> None:
+    result = answered["results"][3]
+    assert list(result) == ["logits", "sequence_tokens", "vocab_tokens"]
+    assert (len(result["logits"]), result["sequence_tokens"][18]) == (251, "<mask>")
+
+
+def test_score(answered: dict[str, Any], esm2: Esm2) -> None:
+    for result, wanted in zip(
+        answered["results"][4], esm2.score(["MSILV", "MKT"], mode="one_pass"), strict=True
+    ):
+        assert wanted.value is not None
+        assert result == {"log_prob": pytest.approx(wanted.value.sum_log_likelihood, rel=1e-5)}
+
+
+def test_status(biolmai: ForeignClient, server: Server) -> None:
+    said = biolmai.command(COMMAND, "status")
+    assert f"{server.url}/api/v3" in said
+    assert "{'status': 'ok'}" in said
+
+
+def test_model_list_and_show(biolmai: ForeignClient) -> None:
+    listed = biolmai.command(COMMAND, "model", "list")
+    assert all(slug in listed for slug in ("esm2-8m", "esm2-35m", "esm2-150m", "esm2-3b", MODEL))
+    shown = biolmai.command(COMMAND, "model", "show", MODEL, "--include-schemas")
+    assert "ESM-2 650M" in shown
+    assert '"maxItems": 8' in shown
+
+
+def test_model_run(biolmai: ForeignClient, answered: dict[str, Any]) -> None:
+    (biolmai.home / "in.json").write_text(json.dumps([{"sequence": s} for s in TWELVE]))
+    arguments = ("model", "run", MODEL, "encode", "-i", "in.json", "-o", "out.json")
+    biolmai.command(COMMAND, *arguments)
+    results = json.loads((biolmai.home / "out.json").read_text())
+    assert len(results) == 12
+    for result, wanted in zip(results, answered["results"][0], strict=True):
+        assert mean_of(result) == pytest.approx(mean_of(wanted), rel=1e-4, abs=1e-5)
