@@ -9,7 +9,17 @@ from pathlib import Path
 import click
 
 from primase_server.pulling import bring, weights_dir_option
-from primase_server.settings import DEMO_MODELS, HUB, Limits, Listen, ModelSettings, Settings
+from primase_server.settings import (
+    CPU,
+    CPU_LINEAR,
+    DEMO_MODELS,
+    FLOAT32,
+    HUB,
+    Limits,
+    Listen,
+    ModelSettings,
+    Settings,
+)
 
 
 class ModelParameter(click.ParamType[ModelSettings]):
@@ -53,6 +63,13 @@ class ModelParameter(click.ParamType[ModelSettings]):
     default="float32",
     show_default=True,
     type=click.Choice(["float32", "float16", "bfloat16"]),
+)
+@click.option(
+    "--cpu-linear",
+    default=Settings.cpu_linear,
+    show_default=True,
+    type=click.Choice(CPU_LINEAR),
+    help="How a CPU multiplies in float32; int8 is faster and rounds. See docs/parity.md.",
 )
 @click.option(
     "--threads", type=click.IntRange(1), help="CPU threads of the model. [default: cores less one]"
@@ -109,6 +126,7 @@ def serve(
     rest_token: str,
     device: str,
     dtype: str,
+    cpu_linear: str,
     threads: int | None,
     max_residues: int,
     max_queued_tokens: int,
@@ -124,6 +142,8 @@ def serve(
     """
     if demo == bool(models):
         raise click.UsageError("give either --demo or at least one --model NAME=SOURCE")
+    if cpu_linear == "int8" and (device, dtype) != (CPU, FLOAT32):
+        raise click.UsageError("--cpu-linear int8 needs --device cpu and --dtype float32")
     limits = Limits(
         max_residues=max_residues,
         max_queued_tokens=max_queued_tokens,
@@ -137,6 +157,7 @@ def serve(
         rest_token=rest_token,
         device=device,
         dtype=dtype,
+        cpu_linear=cpu_linear,
         weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
         limits=limits,

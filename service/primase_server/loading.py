@@ -1,10 +1,13 @@
 """From a configured name to a loaded model, by family."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from primase_server.models import cpu_linear
 from primase_server.models.card import WeightsSource
 from primase_server.models.esm2 import weights as esm2
 from primase_server.models.esm2.checkpoint import CheckpointError
@@ -14,11 +17,14 @@ from primase_server.models.hub import catalogue
 from primase_server.models.hub.errors import NotPulled
 from primase_server.models.hub.weights_dir import folder_of
 from primase_server.models.registry import ServedModel
-from primase_server.settings import HUB, ModelSettings, Settings
+from primase_server.settings import CPU, FLOAT32, HUB, ModelSettings, Settings
 
 RANDOM = "random"
 FIXTURE = "fixture"
 DEMO = "demo"
+
+Read = Callable[[esm2.Source], esm2.LoadedEsm2]
+"""Reads a source on to the device that the settings name."""
 
 
 def configured(model: ModelSettings, weights_dir: Path) -> ServedModel:
@@ -44,26 +50,41 @@ def load(served: ServedModel, source: str, settings: Settings) -> Esm2Runner:
     minutes.
     """
     torch.set_num_threads(settings.num_threads)
-    loaded = _load(served, source, settings)
-    runner = Esm2Runner(loaded.model, loaded.weights)
+    products = products_for(settings)
+    dtype = getattr(torch, settings.dtype)
+    read = partial(esm2.load, device=settings.device, dtype=dtype, make=products.kernel.make)
+    loaded = _load(served, source, settings.weights_dir, read)
+    runner = Esm2Runner(loaded.model, loaded.weights, products.note)
     runner.self_check()
     return runner
 
 
-def _load(served: ServedModel, source: str, settings: Settings) -> esm2.LoadedEsm2:
-    device, dtype = settings.device, getattr(torch, settings.dtype)
+def products_for(settings: Settings) -> cpu_linear.Chosen:
+    """The kernel of the linear products: the operator's choice on a CPU in float32, else torch's.
+
+    8-bit weights serve only where the operator named them, so no dialect answers from them unasked.
+    """
+    if settings.dtype != FLOAT32:
+        note = f"products of the blocks in {settings.dtype}, everything else in float32"
+        return cpu_linear.Chosen(cpu_linear.PLAIN, note)
+    if settings.device != CPU:
+        return cpu_linear.Chosen(cpu_linear.PLAIN, cpu_linear.PLAIN.note)
+    return cpu_linear.choose(settings.cpu_linear)
+
+
+def _load(served: ServedModel, source: str, weights_dir: Path, read: Read) -> esm2.LoadedEsm2:
     if source == HUB:
-        return _load_pulled(served.name, settings.weights_dir, device, dtype)
-    loaded = esm2.load(_source(served.variant, source), device, dtype)
+        return _load_pulled(served.name, weights_dir, read)
+    loaded = read(_source(served.variant, source))
     if source == DEMO:
         return _renamed(loaded, WeightsSource.DEMO)
     return loaded
 
 
-def _load_pulled(name: str, weights_dir: Path, device: str, dtype: torch.dtype) -> esm2.LoadedEsm2:
+def _load_pulled(name: str, weights_dir: Path, read: Read) -> esm2.LoadedEsm2:
     folder = folder_of(weights_dir, catalogue.find(name))
     manifest = folder.verified(name)
-    loaded = esm2.load(esm2.LocalWeights(folder.path), device, dtype)
+    loaded = read(esm2.LocalWeights(folder.path))
     if (variant := variant_of(loaded.model.config)) != SLUGS[name]:
         raise CheckpointError(f"{folder.path} has the shape {variant}, not {SLUGS[name]}")
     return _renamed(loaded, WeightsSource.HUB, manifest.revision)

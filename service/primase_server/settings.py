@@ -8,6 +8,13 @@ from primase_server.models.esm2.config import SLUGS
 from primase_server.models.hub.weights_dir import default_root
 
 MIB = 1 << 20
+
+CPU = "cpu"
+FLOAT32 = "float32"
+
+CPU_LINEAR = ("auto", "prepacked", "int8", "plain")
+"""Names of the kernels of a CPU's linear products; `auto` is the fastest in float32."""
+
 HUB = "hub"  # the source of a model that `primase models pull` brought
 
 
@@ -68,8 +75,9 @@ class Settings:
     grpc: Listen = Listen("127.0.0.1", 50051)
     rest: Listen | None = Listen("127.0.0.1", 8000)
     rest_token: str = field(default="", repr=False)
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str = CPU
+    dtype: str = FLOAT32
+    cpu_linear: str = "auto"
     weights_dir: Path = field(default_factory=default_root)
     num_threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
     limits: Limits = Limits()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from primase_server.models.cpu_linear import PLAIN, PREPACKED, Kernel
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.weights import LocalWeights, load
@@ -13,12 +14,13 @@ from tests.models.esm2.reference import build_fair_model, run_fair, save_fair_ch
 from tests.models.esm2.sequences import mixed_batch
 
 
+@pytest.mark.parametrize("kernel", [PREPACKED, PLAIN], ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize("variant", ["fixture", "esm2_t6_8M_UR50D", "esm2_t12_35M_UR50D"])
-def test_every_output_equals_fair_esm(variant: str, tmp_path: Path) -> None:
+def test_every_output_equals_fair_esm(variant: str, kernel: Kernel, tmp_path: Path) -> None:
     config = VARIANTS[variant]
     fair = build_fair_model(config)
     path = save_fair_checkpoint(fair, config, tmp_path / f"{variant}.pt")
-    model = load(LocalWeights(path)).model
+    model = load(LocalWeights(path), make=kernel.make).model
     assert model.config == config
     reference = run_fair(fair, mixed_batch())
     assert failures(run_everything(model, mixed_batch()), reference) == {}

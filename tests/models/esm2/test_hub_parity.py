@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from primase_server.models.cpu_linear import PLAIN, PREPACKED, Kernel
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.weights import LocalWeights, load
 from tests.models.esm2.everything import run_apart, run_everything
@@ -12,12 +13,13 @@ from tests.models.esm2.hub import build_hub_model, run_hub
 from tests.models.esm2.sequences import mixed_batch
 
 
+@pytest.mark.parametrize("kernel", [PREPACKED, PLAIN], ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize("variant", ["fixture", "esm2_t6_8M_UR50D", "esm2_t12_35M_UR50D"])
-def test_every_output_equals_transformers(variant: str, tmp_path: Path) -> None:
+def test_every_output_equals_transformers(variant: str, kernel: Kernel, tmp_path: Path) -> None:
     config = VARIANTS[variant]
     hub = build_hub_model(config)
     hub.save_pretrained(tmp_path)
-    model = load(LocalWeights(tmp_path)).model
+    model = load(LocalWeights(tmp_path), make=kernel.make).model
     assert model.config == config
     reference = run_hub(hub, mixed_batch())
     assert failures(run_everything(model, mixed_batch()), reference) == {}

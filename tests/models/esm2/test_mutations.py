@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from primase_server.models import linear
 from primase_server.models.esm2 import collector, model
 from primase_server.models.esm2.batch import PackedBatch
 from primase_server.models.esm2.config import VARIANTS, Esm2Config
@@ -103,18 +105,18 @@ def unsymmetrised(self: ContactSum) -> Tensor:
     return torch.sigmoid(self.head.bias + 2 * self.weighted[1:-1, 1:-1])
 
 
-PATCHES = {
-    "interleaved rotary": ("rotate", interleaved),
-    "swapped rotary halves": ("rotate", backwards),
-    "no rotary": ("rotate", lambda x, cos, sin: x.clone()),
-    "bfloat16 rotary tables": ("rotary_tables", bfloat16_tables),
-    "tanh GELU": ("gelu", lambda x: F.gelu(x, approximate="tanh")),
-    "mask fraction forgotten": ("token_dropout_scale", scale_without_masks),
-    "mask fraction of the residues": ("token_dropout_scale", scale_over_residues),
-    "mask fraction of the batch": ("token_dropout_scale", scale_over_batch),
-    "APC sums with BOS and EOS": ("apc_row_sums", whole_row_sums),
-    "APC sums one-sided": ("apc_row_sums", one_sided_row_sums),
-    "no APC": ("apc_row_sums", lambda p: torch.zeros(p.shape[0], p.shape[1] - 2)),
+PATCHES: dict[str, tuple[ModuleType, str, Callable[..., object]]] = {
+    "interleaved rotary": (model, "rotate", interleaved),
+    "swapped rotary halves": (model, "rotate", backwards),
+    "no rotary": (model, "rotate", lambda x, cos, sin: x.clone()),
+    "bfloat16 rotary tables": (model, "rotary_tables", bfloat16_tables),
+    "tanh GELU": (linear, "gelu", lambda x: F.gelu(x, approximate="tanh")),
+    "mask fraction forgotten": (model, "token_dropout_scale", scale_without_masks),
+    "mask fraction of the residues": (model, "token_dropout_scale", scale_over_residues),
+    "mask fraction of the batch": (model, "token_dropout_scale", scale_over_batch),
+    "APC sums with BOS and EOS": (model, "apc_row_sums", whole_row_sums),
+    "APC sums one-sided": (model, "apc_row_sums", one_sided_row_sums),
+    "no APC": (model, "apc_row_sums", lambda p: torch.zeros(p.shape[0], p.shape[1] - 2)),
 }
 
 REWRITES: dict[str, Callable[[State], State]] = {
@@ -148,8 +150,8 @@ def test_the_gate_passes_the_model_as_it_is(state: State, reference: list[Everyt
 def test_the_gate_sees_a_changed_function(
     mutation: str, state: State, reference: list[Everything], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, replacement = PATCHES[mutation]
-    monkeypatch.setattr(model, name, replacement)
+    module, name, replacement = PATCHES[mutation]
+    monkeypatch.setattr(module, name, replacement)
     assert broken_outputs(state, reference)
 
 

@@ -8,7 +8,7 @@ contact sums are always float32, and so are the rotary tables until the moment t
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -19,14 +19,9 @@ from primase_server.models.esm2.alphabet import MASK_ID
 from primase_server.models.esm2.batch import PackedBatch, Run
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.esm2.cost import heads_per_chunk
+from primase_server.models.linear import MakeProduct, plain
 
 TRAINING_MASK_RATIO = 0.15 * 0.8
-
-Product = Callable[[Tensor], Tensor]
-"""x: [rows, in] -> x Wᵀ + b: [rows, out], for one W and b."""
-
-MakeProduct = Callable[[Tensor, Tensor], Product]
-"""(weight [out, in], bias [out]) -> their product; the seam for other kernels."""
 
 Rotary = tuple[Tensor, Tensor]
 """cos and sin of every token of a batch, each [tokens, 1, 1, head_dim / 2]."""
@@ -47,16 +42,6 @@ class Observer(Protocol):
 
     def attention(self, layer: int, sequence: int, first_head: int, p: Tensor) -> None:
         """p: [heads, n, n] probabilities, query by key, of neighbouring heads of a sequence."""
-
-
-def linear(weight: Tensor, bias: Tensor) -> Product:
-    """The plain product."""
-    return lambda x: F.linear(x, weight, bias)
-
-
-def gelu(x: Tensor) -> Tensor:
-    """The exact, erf form."""
-    return F.gelu(x)
 
 
 def rotary_tables(num_positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
@@ -97,13 +82,13 @@ class Block:
         self.ffn_norm = state.norm(f"{name}.final_layer_norm")
         self.qkv = make(*_fused_qkv(state, attention, config))
         self.out = make(*state.affine(f"{attention}.out_proj"))
-        self.fc1 = make(*state.affine(f"{name}.fc1"))
+        self.fc1 = make(*state.affine(f"{name}.fc1"), with_gelu=True)
         self.fc2 = make(*state.affine(f"{name}.fc2"))
 
     def __call__(self, x: Tensor, batch: PackedBatch, rotary: Rotary, observer: Observer) -> None:
         """Add this block's two halves to x: [tokens, width] in place."""
         x += self.out(self._attend(self.attention_norm(x).to(self.dtype), batch, rotary, observer))
-        x += self.fc2(gelu(self.fc1(self.ffn_norm(x).to(self.dtype))))
+        x += self.fc2(self.fc1(self.ffn_norm(x).to(self.dtype)))
 
     def _attend(self, x: Tensor, batch: PackedBatch, rotary: Rotary, observer: Observer) -> Tensor:
         heads, head_dim = self.config.num_heads, self.config.head_dim
@@ -151,15 +136,15 @@ class Block:
 class LmHead:
     """Logits over the 33 tokens from final hidden states, in float32."""
 
-    def __init__(self, state: "_State", make: MakeProduct) -> None:
-        self.dense = make(*state.affine("lm_head.dense", torch.float32))
+    def __init__(self, state: "_State") -> None:
+        self.dense = plain(*state.affine("lm_head.dense", torch.float32), with_gelu=True)
         self.norm = state.norm("lm_head.layer_norm")
         embedding = state.read("embed_tokens.weight", torch.float32)
-        self.decode = make(embedding, state.read("lm_head.bias", torch.float32))
+        self.decode = plain(embedding, state.read("lm_head.bias", torch.float32))
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: [rows, width] -> [rows, 33]."""
-        return self.decode(self.norm(gelu(self.dense(x))))
+        return self.decode(self.norm(self.dense(x)))
 
 
 class ContactHead:
@@ -225,14 +210,14 @@ class Esm2:
         state: Mapping[str, Tensor],
         device: torch.device,
         dtype: torch.dtype = torch.float32,
-        make: MakeProduct = linear,
+        make: MakeProduct = plain,
     ) -> None:
         read = _State(state, config, device, dtype)
         self.config, self.device, self.dtype = config, device, dtype
         self.embedding = read.read("embed_tokens.weight", torch.float32)
         self.blocks = [Block(index, read, config, make) for index in range(config.num_layers)]
         self.final_norm = read.norm("emb_layer_norm_after")
-        self.lm_head = LmHead(read, make) if "lm_head.bias" in state else None
+        self.lm_head = LmHead(read) if "lm_head.bias" in state else None
         has_contacts = "contact_head.regression.weight" in state
         self.contact_head = ContactHead(read, config) if has_contacts else None
         self._tables = self._make_tables(1024)

@@ -22,14 +22,16 @@ FAMILY = "esm2"
 class Esm2Runner:
     """One loaded model; `run` is to be called from one thread at a time.
 
-    `out_of_memory_errors` are what the device raises when a batch does not fit it.
+    `precision_note` is what GetModel says of its numbers. `out_of_memory_errors` are what the
+    device raises when a batch does not fit it.
     """
 
     out_of_memory_errors = (torch.OutOfMemoryError,)
 
-    def __init__(self, model: Esm2, weights: Weights) -> None:
+    def __init__(self, model: Esm2, weights: Weights, precision_note: str = "") -> None:
         self.model = model
         self.weights = weights
+        self.precision_note = precision_note
 
     @property
     def config(self) -> Esm2Config:
@@ -101,4 +103,5 @@ class Esm2Runner:
             device=str(self.model.device),
             outputs=self.served.outputs,
             vocabulary=TOKENS,
+            precision_note=self.precision_note,
         )

@@ -15,6 +15,7 @@ from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_f
 from primase_server.models.esm2.hub_checkpoint import INDEX, SINGLE, open_hub
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.random_state import RandomState
+from primase_server.models.linear import MakeProduct, plain
 
 FIXTURE = Path(__file__).parent / "fixture" / "esm2_fixture.pt"
 
@@ -53,15 +54,21 @@ class LoadedEsm2:
 
 
 def load(
-    source: Source, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    source: Source,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    make: MakeProduct = plain,
 ) -> LoadedEsm2:
-    """Read a source on to a device; raises CheckpointError for files that will not do."""
+    """Read a source on to a device; raises CheckpointError for files that will not do.
+
+    `make` builds the products of the blocks from their weights, which are then let go.
+    """
     if isinstance(source, RandomWeights):
-        return _load_random(source, torch.device(device), dtype)
+        return _load_random(source, torch.device(device), dtype, make)
     path, kind = _path_and_kind(source)
     checkpoint = open_checkpoint(path)
     weights = Weights(kind, checksum=checksum(checkpoint.files), trained=kind is WeightsSource.FILE)
-    model = _build(checkpoint.config, checkpoint.tensors, torch.device(device), dtype)
+    model = _build(checkpoint.config, checkpoint.tensors, torch.device(device), dtype, make)
     return LoadedEsm2(model, weights)
 
 
@@ -97,21 +104,28 @@ def _path_and_kind(source: LocalWeights | FixtureWeights) -> tuple[Path, Weights
     return FIXTURE, WeightsSource.FIXTURE
 
 
-def _load_random(source: RandomWeights, device: torch.device, dtype: torch.dtype) -> LoadedEsm2:
+def _load_random(
+    source: RandomWeights, device: torch.device, dtype: torch.dtype, make: MakeProduct
+) -> LoadedEsm2:
     config = VARIANTS.get(source.variant)
     if config is None:
         known = ", ".join(VARIANTS)
         raise CheckpointError(f"{source.variant[:64]!r} is not an ESM-2 variant; those are {known}")
     revision = f"{source.variant}-seed-{source.seed}"
     weights = Weights(WeightsSource.RANDOM, revision=revision, trained=False)
-    return LoadedEsm2(_build(config, RandomState(config, source.seed), device, dtype), weights)
+    state = RandomState(config, source.seed)
+    return LoadedEsm2(_build(config, state, device, dtype, make), weights)
 
 
 def _build(
-    config: Esm2Config, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+    config: Esm2Config,
+    state: Mapping[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    make: MakeProduct,
 ) -> Esm2:
     with torch.inference_mode():
-        return Esm2(config, state, device, dtype)
+        return Esm2(config, state, device, dtype, make)
 
 
 def _open_directory(path: Path) -> Checkpoint:
