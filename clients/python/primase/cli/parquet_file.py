@@ -11,7 +11,7 @@ from primase.cli.encoded_record import EncodedRecord, array_names
 from primase.cli.journal import Entry, Journal
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-ROW_BYTES = 64  # about what a row takes besides its arrays
+ROW_BYTES = 1024  # about what a row takes besides its arrays while it waits
 
 Row = Mapping[str, Any]
 
