@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 LARGE_SUFFIX = ".safetensors"
+HOLD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class HubServer:
 
     Misbehaviour, by file name: `cuts` ends the connection after that many bytes, once for each
     entry of the list; `corrupted` files are sent with a bit flipped; `ignores_ranges` sends whole
-    files whatever was asked; `outages` requests are answered 503 first.
+    files whatever was asked; `outages` requests are answered 503 first; `nonsense` answers for the
+    listings, as the page of a captive portal does; `held_after` sends that many bytes of a file
+    and then waits until `released`.
     """
 
     repositories: dict[str, dict[str, Snapshot]] = field(default_factory=dict)
@@ -59,6 +62,9 @@ class HubServer:
     corrupted: set[str] = field(default_factory=set)
     ignores_ranges: bool = False
     outages: int = 0
+    nonsense: bytes = b""
+    held_after: dict[str, int] = field(default_factory=dict)
+    released: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
     @property
@@ -107,6 +113,7 @@ def hub_server() -> Iterator[HubServer]:
     try:
         yield hub
     finally:
+        hub.released.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -153,7 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
         return snapshot
 
     def _listing(self, repository: str, revision: str) -> None:
-        if snapshot := self._snapshot(repository, revision):
+        if self.server_state.nonsense:
+            self._answer(HTTPStatus.OK, body=self.server_state.nonsense)
+        elif snapshot := self._snapshot(repository, revision):
             siblings = [_sibling(name, content) for name, content in snapshot.files.items()]
             values = {"id": repository, "sha": snapshot.commit, "siblings": siblings}
             body = json.dumps(values).encode()
@@ -195,7 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
             )
             sent["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         cuts = hub.cuts.get(name)
-        self._answer(status, sent, content[start:], cuts.pop(0) if cuts else None)
+        if name in hub.held_after:
+            self._answer(status, sent, content[start:], hub.held_after[name])
+            hub.released.wait(HOLD_S)
+        else:
+            self._answer(status, sent, content[start:], cuts.pop(0) if cuts else None)
 
     def _answer(
         self,

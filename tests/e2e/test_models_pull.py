@@ -1,7 +1,10 @@
 """From the hub to an answer with the installed command: pull, verify, serve without a network."""
 
 import hashlib
+import os
+import pty
 import subprocess
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from primase_server.models.esm2.alphabet import tokenize
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.weights import RandomWeights, load
+from tests.conditions import until
 from tests.e2e.server import COMMAND, FREE_PORTS, serving
 from tests.hub_checkpoints import ESM2_8M, TINY, whole
 from tests.hub_server import HubServer, hub_server
@@ -50,6 +54,10 @@ def models(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [COMMAND, "models", *arguments], capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def sizes_below(root: Path) -> list[int]:
+    return [path.stat().st_size for path in root.rglob("*") if path.is_file()]
 
 
 def expected_mean() -> np.ndarray:
@@ -157,6 +165,37 @@ def test_weights_can_be_put_anywhere(hub: HubServer, tmp_path: Path) -> None:
     assert other.stderr == f"Error: {elsewhere} holds {REPOSITORY}: it stays\n"
 
 
+def test_a_pull_that_was_killed_goes_on(hub: HubServer, folder: Path) -> None:
+    files = whole()
+    hub.add(REPOSITORY, files)
+    hub.held_after = {MODEL: 150_000}
+    killed = subprocess.Popen([COMMAND, "models", "pull", "esm2-8m"])
+    try:
+        until(lambda: any(size == 150_000 for size in sizes_below(folder.parent)))
+    finally:
+        killed.kill()
+        killed.wait()
+    assert models("list").stdout.splitlines()[1].split()[-2:] == ["no", "main"]
+    hub.held_after, hub.requests = {}, []
+    assert models("pull", "esm2-8m").returncode == 0
+    assert [request.range for request in hub.requested("/cdn/")] == ["bytes=150000-"]
+    assert (folder / MODEL).read_bytes() == files[MODEL]
+
+
+def test_a_terminal_gets_a_bar(hub: HubServer) -> None:
+    hub.add(REPOSITORY, whole())
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    done = subprocess.run(
+        [COMMAND, "models", "pull", "esm2-8m"], stderr=theirs, timeout=60, check=False
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "esm2-8m: 100%|" in shown
+
+
 def test_weights_of_another_shape_are_not_served(hub: HubServer) -> None:
     hub.add(REPOSITORY, whole(TINY))
     models("pull", "esm2-8m")
@@ -175,6 +214,9 @@ def test_what_cannot_be_pulled_says_why(hub: HubServer, monkeypatch: pytest.Monk
     no_revision = models("pull", "esm2-8m", "--revision", "v9")
     assert no_revision.returncode == 1
     assert no_revision.stderr == f"Error: {REPOSITORY} at v9: the hub has no such revision\n"
+    monkeypatch.setenv("PRIMASE_MODELS_PULL_REVISION", "v8")
+    assert "at v8: " in models("pull", "esm2-8m").stderr
+    monkeypatch.delenv("PRIMASE_MODELS_PULL_REVISION")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert models("pull", "esm2-8m").stderr == (
         f"Error: {REPOSITORY} at main: HF_HUB_OFFLINE forbids asking the hub\n"

@@ -231,6 +231,13 @@ def test_pickled_weights_are_never_pulled(server: HubServer, pull_it: Puller) ->
         pull_it()
 
 
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"{}", b"[]", b'{"id": "x"}', b"3"])
+def test_what_is_no_hub_is_refused(server: HubServer, pull_it: Puller, body: bytes) -> None:
+    server.nonsense = body
+    with pytest.raises(HubRefused, match=server.url):
+        pull_it()
+
+
 def test_nobody_is_there() -> None:
     with pytest.raises(HubUnreachable, match=r"127\.0\.0\.1:9"):
         Hub("http://127.0.0.1:9").listing(REPOSITORY, "main")

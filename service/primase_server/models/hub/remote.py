@@ -4,7 +4,6 @@
 Its own download function is not used: it throws away what it has when the process ends.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from primase_server.models.hub.errors import HubRefused, HubUnreachable
@@ -51,9 +50,7 @@ class Hub:
     def listing(self, repository: str, revision: str) -> Listing:
         """What to pull at a commit, tag or branch. Raises HubUnreachable, HubRefused."""
         with self._named_errors(f"{repository} at {revision}"):
-            info = self._api.model_info(
-                repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S
-            )
+            info = self._model_info(repository, revision)
         if not info.sha:
             raise HubRefused(f"{self._api.endpoint} does not say which commit {revision} is")
         return listing_of(repository, info.sha, map(_remote_file, info.siblings or ()))
@@ -73,6 +70,16 @@ class Hub:
             hf_raise_for_status(response)
             yield Body(_offset(response), response.iter_bytes())
 
+    def _model_info(self, repository: str, revision: str) -> ModelInfo:
+        try:
+            return self._api.model_info(
+                repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S
+            )
+        except HFValidationError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise HubRefused(f"{self._api.endpoint} does not answer as a hub does") from error
+
     @contextmanager
     def _named_errors(self, what: str) -> Iterator[None]:
         try:
@@ -90,8 +97,6 @@ class Hub:
             raise HubRefused(f"{what}: {_NO_REPOSITORY}") from error
         except HfHubHTTPError as error:
             raise _of_status(what, error.response.status_code) from error
-        except (json.JSONDecodeError, KeyError) as error:
-            raise HubRefused(f"{what}: {self._api.endpoint} does not answer as a hub") from error
 
 
 def _remote_file(sibling: RepoSibling) -> RemoteFile:
