@@ -29,7 +29,12 @@ def script(service: ScriptedServer) -> Script:
     return service.script
 
 
+@pytest.fixture(scope="session")
+def opened(live: Live) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=live.url, timeout=30) as client:
+        yield client
+
+
 @pytest.fixture
-def client(live: Live, script: Script) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=live.url, timeout=30) as opened:
-        yield opened
+def client(opened: httpx.Client, script: Script) -> httpx.Client:
+    return opened
