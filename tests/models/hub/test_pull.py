@@ -194,6 +194,28 @@ def test_a_failed_pull_leaves_what_was_there(
     assert folder.verified("esm2-8m") == before
 
 
+def test_a_pull_that_ended_before_its_last_rename_downloads_nothing_again(
+    server: HubServer, folder: PulledFolder, pull_it: Puller
+) -> None:
+    commit = server.add(REPOSITORY, whole())
+    before = pull_it()
+    staged = folder.path.parent / PARTIAL / f"{folder.path.name}@{commit}"
+    folder.path.rename(staged)
+    server.requests.clear()
+    assert pull_it() == before == folder.verified("esm2-8m")
+    assert len(server.requests) == 1  # the listing
+
+
+def test_an_unfinished_pull_of_another_revision_is_thrown_away(
+    server: HubServer, folder: PulledFolder, pull_it: Puller
+) -> None:
+    with folder.staged("0" * 40) as staged:
+        (staged / f"{MODEL}.part").write_bytes(b"begun")
+    server.add(REPOSITORY, whole())
+    pull_it()
+    assert not staged.exists()
+
+
 def test_a_folder_that_was_not_pulled_is_left_alone(
     server: HubServer, folder: PulledFolder, pull_it: Puller
 ) -> None:

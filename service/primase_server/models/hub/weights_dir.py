@@ -74,8 +74,8 @@ class PulledFolder:
 
     def _stage(self, commit: str) -> Path:
         staged = self._partial / f"{self.path.name}@{commit}"
-        for other in self._partial.glob(f"{self.path.name}@*"):
-            if other != staged:
+        for other in self._partial.iterdir():
+            if other.name.startswith(f"{self.path.name}@") and other != staged:
                 shutil.rmtree(other, ignore_errors=True)
         staged.mkdir(exist_ok=True)
         return staged
