@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import primase_server.doctor.facts as facts
 from primase_server.doctor_command import doctor
+from primase_server.models.cpu_linear import KERNELS
 from primase_server.models.esm2.weights import FIXTURE
 
 
@@ -28,6 +29,8 @@ def test_programs_get_json(tmp_path: Path) -> None:
     assert found["ok"] is True
     assert set(found["versions"]) >= {"python", "primase", "primase-server", "torch", "grpcio"}
     assert found["cpu"]["num_cores"] >= 1
+    assert len(found["cpu"]["linear_kernels"]) == len(KERNELS)
+    assert found["cpu"]["chosen_linear_kernel"] in KERNELS
     assert found["devices"][0]["name"] == "cpu"
     assert found["devices"][0]["errors"]["float32"] < 1e-4
     assert {check["name"]: check["ok"] for check in found["checks"]} == {

@@ -9,6 +9,8 @@ import torch
 
 from primase_server.doctor.report import Cpu, Device
 from primase_server.doctor.self_test import error_on
+from primase_server.loading import products_for
+from primase_server.models import cpu_linear
 from primase_server.settings import Settings
 
 OURS = ("primase", "primase-server", "primase-gateway")
@@ -29,7 +31,8 @@ def cpu() -> Cpu:
         num_cores=_num_cores(),
         num_threads=Settings().num_threads,
         instructions=torch.backends.cpu.get_cpu_capability(),
-        linear_kernels=_linear_kernels(),
+        linear_kernels=cpu_linear.describe(),
+        chosen_linear_kernel=products_for(Settings()).kernel.name,
     )
 
 
@@ -66,7 +69,3 @@ def _num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _linear_kernels() -> tuple[str, ...]:
-    return ("plain: torch's own float32 product",)

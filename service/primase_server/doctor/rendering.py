@@ -31,8 +31,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  {name:<16} {version}"
     yield "processor"
     yield f"  {_cpu(report.cpu)}"
+    yield f"linear layers on the processor: {report.cpu.chosen_linear_kernel}, of"
     for kernel in report.cpu.linear_kernels:
-        yield f"  linear layers: {kernel}"
+        yield f"  {kernel}"
     yield "devices, and the self test's error in each data type"
     for device in report.devices:
         yield f"  {_device(device)}"

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 class Cpu:
     """Cores that this process may use, threads that the model would, and what they run.
 
-    `linear_kernels` has a line for each way to compute a linear layer.
+    `linear_kernels` has a line for each way to compute a linear layer, and what its own self test
+    found; the chosen one is what `serve` takes unless told.
     """
 
     num_cores: int
     num_threads: int
     instructions: str
     linear_kernels: tuple[str, ...]
+    chosen_linear_kernel: str
 
 
 @dataclass(frozen=True)

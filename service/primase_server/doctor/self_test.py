@@ -1,4 +1,7 @@
-"""The fixture's answer on a device, against the one of the official code that ships beside it."""
+"""The fixture's answer on a device, with the kernels that would serve there.
+
+It is held to the answer of the official code, which ships beside the fixture.
+"""
 
 import json
 import math
@@ -7,10 +10,12 @@ from functools import cache
 import numpy as np
 import torch
 
+from primase_server.loading import products_for
 from primase_server.models.esm2.alphabet import MASK_ID, tokenize
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.weights import FIXTURE, FixtureWeights, load
+from primase_server.settings import Settings
 
 EXPECTED = FIXTURE.with_name("expected.json")
 MAX_ERROR = 1e-4
@@ -23,13 +28,14 @@ def error_on(device: str, dtype: str) -> float:
     Raises RuntimeError, as torch does, where the device does not compute in the data type.
     """
     expected = _expected()
-    found = _answer(device, getattr(torch, dtype))
+    found = _answer(device, dtype)
     errors = [_error(found[name], values) for name, values in expected.items()]
     return max(errors) if all(map(math.isfinite, errors)) else math.nan
 
 
-def _answer(device: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
-    loaded = load(FixtureWeights(), device, dtype)
+def _answer(device: str, dtype: str) -> dict[str, np.ndarray]:
+    make = products_for(Settings(device=device, dtype=dtype)).kernel.make
+    loaded = load(FixtureWeights(), device, getattr(torch, dtype), make)
     runner = Esm2Runner(loaded.model, loaded.weights)
     token_ids = tokenize(_sequence())
     mask = int(np.flatnonzero(token_ids == MASK_ID)[0]) - 1  # of the residues
