@@ -3,8 +3,8 @@
 A generation is a `Dialect`: the bodies that its actions take, and the shapes of its answers.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway import esm2
 from primase_gateway.body import read_json
+from primase_gateway.catalogue import Catalogue
 from primase_gateway.disconnect import while_connected
 from primase_gateway.edge import mark_weights
 from primase_gateway.errors import Refusal
@@ -39,6 +40,7 @@ COLUMN_NAMES = list(esm2.STANDARD_RESIDUES)
 Document = dict[str, object]
 Schema = dict[str, Any]
 EncodingShape = Callable[[int, esm2.Encoded, esm2.EncodeQuery], Document]
+Ask = Callable[[str], Awaitable[models_pb.Model]]
 PredictionShape = Callable[[esm2.Predicted], Document]
 Result = TypeVar("Result")
 
@@ -65,7 +67,6 @@ class Call:
 
     request: Request
     gateway: Gateway
-    slug: str
     model: models_pb.Model
     body: object
 
@@ -76,26 +77,20 @@ class Call:
         query = self._encode_query(items, params)
         with ExitStack() as held:
             held.enter_context(self.gateway.held.hold(esm2.encode_bytes(query, self.model)))
-            encoded = await self._do(
-                esm2.encode(self.gateway.service, self.slug, self.model, query)
-            )
+            encoded = await self._do(esm2.encode(self.gateway.service, self.model, query))
             results = [shape(i, item, query) for i, item in enumerate(encoded)]
             return JsonAnswer({"results": results}, held.pop_all().close)
 
     async def predict(self, items: Sequence[Item], shape: PredictionShape) -> JsonAnswer:
         """Logits and tokens, in the shape of a dialect."""
         sequences = [item.sequence for item in items]
-        predicted = await self._do(
-            esm2.predict(self.gateway.service, self.slug, self.model, sequences)
-        )
+        predicted = await self._do(esm2.predict(self.gateway.service, self.model, sequences))
         return _small({"results": [shape(item) for item in predicted]})
 
     async def log_prob(self, items: Sequence[Item]) -> JsonAnswer:
         """Log-likelihoods, which all dialects write alike."""
         sequences = [item.sequence for item in items]
-        sums = await self._do(
-            esm2.log_likelihoods(self.gateway.service, self.slug, self.model, sequences)
-        )
+        sums = await self._do(esm2.log_likelihoods(self.gateway.service, self.model, sequences))
         return _small({"results": [{"log_prob": log_prob} for log_prob in sums]})
 
     def _encode_query(self, items: Sequence[Item], params: Params) -> esm2.EncodeQuery:
@@ -111,7 +106,7 @@ class Call:
         try:
             return await while_connected(self.request, work)
         except Refusal:
-            self.gateway.catalogue.forget(self.slug)
+            self.gateway.catalogue.forget(self.model.name)
             raise
 
 
@@ -147,13 +142,12 @@ class Dialect:
         gateway = Gateway.of(request)
         gateway.authenticate(request)
         slug = request.path_params["slug"].lower()
-        with biolm_words(slug):
-            model = await gateway.catalogue.find(slug)
+        model = await find_model(gateway.catalogue, slug, gateway.catalogue.find)
         mark_weights(request, model)
         action = self.action(slug, model, request.path_params["action"])
         most_bytes = min(MAX_BODY_BYTES, gateway.settings.max_body_bytes)
         body = await self.read(request, most_bytes)
-        return await action.answer(Call(request, gateway, slug, model, body))
+        return await action.answer(Call(request, gateway, model, body))
 
     def action(self, slug: str, model: models_pb.Model, name: str) -> Action:
         """The action called `name`. Raises Refusal (UNKNOWN_MODEL) where the model has none."""
@@ -163,15 +157,18 @@ class Dialect:
         return action
 
 
-@contextmanager
-def biolm_words(slug: str) -> Iterator[None]:
-    """Says of a model that is not there what the original says of it."""
+async def find_model(catalogue: Catalogue, slug: str, ask: Ask) -> models_pb.Model:
+    """What `ask` says of the model called `slug`, in whatever case. Raises Refusal."""
     try:
-        yield
+        return await ask(slug)
     except Refusal as refusal:
-        if refusal.reason.name == "UNKNOWN_MODEL":
-            raise Refusal("UNKNOWN_MODEL", f"Model {slug[:128]!r} not found") from None
-        raise
+        if refusal.reason.name != "UNKNOWN_MODEL":
+            raise
+    for model in await catalogue.list_models():
+        for name in (model.name, *model.aliases):
+            if name.lower() == slug:
+                return await ask(name)
+    raise Refusal("UNKNOWN_MODEL", f"Model {slug[:128]!r} not found")
 
 
 def has_actions(model: models_pb.Model) -> bool:

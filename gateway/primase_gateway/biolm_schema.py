@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from primase_gateway.biolm import Action, Dialect, Schema, biolm_words
+from primase_gateway.biolm import Action, Dialect, Schema, find_model
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
 
@@ -33,8 +33,8 @@ class _Endpoint:
     async def serve(self, request: Request) -> Response:
         """The schema of one action, also of a model that is still loading. Raises Refusal."""
         slug = request.path_params["slug"].lower()
-        with biolm_words(slug):
-            model = await Gateway.of(request).catalogue.describe(slug)
+        catalogue = Gateway.of(request).catalogue
+        model = await find_model(catalogue, slug, catalogue.describe)
         action = self._dialect.action(slug, model, request.path_params["action"])
         return Response(orjson.dumps(action_schema(action)), media_type=MEDIA_TYPE)
 

@@ -43,7 +43,8 @@ class Catalogue:
 
     def forget(self, name: str) -> None:
         """Ask again next time: what is known of the model may be why a call failed."""
-        self._known.pop(name, None)
+        known = self._known.items()
+        self._known = {asked: entry for asked, entry in known if entry.model.name != name}
 
     async def describe(self, name: str) -> pb.Model:
         """The model in full, whether it answers or not. Raises Refusal (UNKNOWN_MODEL)."""

@@ -92,20 +92,18 @@ def _item_bytes(query: EncodeQuery, length: int, width: int, num_blocks: int) ->
     return FLOAT_BYTES * sum(numbers[kind] for kind in query.kinds)
 
 
-async def encode(
-    service: Service, slug: str, model: models_pb.Model, query: EncodeQuery
-) -> list[Encoded]:
+async def encode(service: Service, model: models_pb.Model, query: EncodeQuery) -> list[Encoded]:
     """One result per sequence, in order. Raises Refusal, which names each bad item."""
     if not query.asked_kinds:
         return [Encoded() for _ in query.sequences]
-    assemblers = await _collect(service, _encode_request(slug, query), len(query.sequences))
+    assemblers = await _collect(service, _encode_request(model, query), len(query.sequences))
     columns = standard_columns(model)
     return [_encoded(arrays, columns) for arrays in assemblers]
 
 
-def _encode_request(slug: str, query: EncodeQuery) -> pb.StreamEncodeRequest:
+def _encode_request(model: models_pb.Model, query: EncodeQuery) -> pb.StreamEncodeRequest:
     return pb.StreamEncodeRequest(
-        model=slug,
+        model=model.name,
         items=[pb.EncodeItem(sequence=sequence) for sequence in query.sequences],
         options=pb.EncodeOptions(
             repr_layers=query.layers,
@@ -154,11 +152,11 @@ def _encoded(assemblers: _Assemblers, columns: list[int]) -> Encoded:
 
 
 async def predict(
-    service: Service, slug: str, model: models_pb.Model, sequences: Sequence[str]
+    service: Service, model: models_pb.Model, sequences: Sequence[str]
 ) -> list[Predicted]:
     """One result per sequence, in order. Raises Refusal, which names each bad item."""
     request = pb.PredictRequest(
-        model=slug,
+        model=model.name,
         items=[pb.PredictItem(sequence=sequence) for sequence in sequences],
         num_candidates=0,
         include_logits=True,
@@ -177,7 +175,7 @@ async def predict(
 
 
 async def log_likelihoods(
-    service: Service, slug: str, model: models_pb.Model, sequences: Sequence[str]
+    service: Service, model: models_pb.Model, sequences: Sequence[str]
 ) -> list[float]:
     """Of each sequence, in order. Raises Refusal, which names each bad item.
 
@@ -185,7 +183,7 @@ async def log_likelihoods(
     pseudo-log-likelihood, for the model sees each residue that it scores.
     """
     query = EncodeQuery(sequences, (), frozenset((pb.INCLUDE_LOGITS,)))
-    encoded = await encode(service, slug, model, query)
+    encoded = await encode(service, model, query)
     return [
         log_likelihood(sequence, item.logits)
         for sequence, item in zip(sequences, encoded, strict=True)

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
+from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway.settings import Settings
 from tests.gateway import scripted
@@ -82,6 +83,18 @@ def test_a_fixed_path_comes_before_a_model_of_that_name(
     assert client.get("/api/v3/schema/schema/encode").json()["throttle_rate"]
     refused = client.post("/api/v3/schema/schema/encode", json={"items": [{"sequence": "M"}]})
     assert refused.status_code == 405
+
+
+def test_case_is_free_whatever_the_name_that_was_given(
+    client: httpx.Client, script: Script
+) -> None:
+    script.models["My-ESM2"] = scripted.model("My-ESM2")
+    for slug in ("my-esm2", "My-ESM2", "MY-ESM2"):
+        answer = client.post(f"/api/v3/{slug}/encode/", json={"items": [{"sequence": "M"}]})
+        assert answer.status_code == 200
+        assert client.get(f"/api/v3/schema/{slug}/encode/").status_code == 200
+    asked = [entry for entry in script.requests if isinstance(entry, pb.StreamEncodeRequest)]
+    assert [request.model for request in asked] == ["My-ESM2"] * 3
 
 
 def test_the_root_names_every_slug(client: httpx.Client, models: Script) -> None:
