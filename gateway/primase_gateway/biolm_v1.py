@@ -3,6 +3,7 @@
 import re
 from typing import Annotated, TypeVar
 
+import orjson
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from starlette.requests import Request
 
@@ -35,7 +36,7 @@ from primase_gateway.biolm_schemas import (
     closed_object,
     nullable,
 )
-from primase_gateway.body import BODY, parse_json, read_body
+from primase_gateway.body import BODY, read_body
 from primase_gateway.errors import Refusal, Violation
 from primase_gateway.json_stream import JsonAnswer
 from primase_gateway.validation import parse
@@ -124,13 +125,25 @@ async def _read(request: Request, max_bytes: int) -> object:
         if not body:
             raise _refused(Violation(BODY, "Field required", kind="missing"))
         if not JSON_TYPE.fullmatch(request.headers.get("content-type", "").strip()):
-            given = body.decode(errors="replace")
-            raise _refused(
-                Violation(BODY, NOT_AN_OBJECT, kind="model_attributes_type", given=given)
-            )
-        return parse_json(body)
+            raise _refused(_not_an_object(body.decode(errors="replace")))
+        return _json(body)
     except Refusal as refusal:
         raise _unprocessable(refusal) from None
+
+
+def _not_an_object(given: str) -> Violation:
+    return Violation(BODY, NOT_AN_OBJECT, kind="model_attributes_type", given=given)
+
+
+def _json(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        place = (*BODY, error.pos)
+        context = {"error": error.msg}
+        raise _refused(
+            Violation(place, "JSON decode error", kind="json_invalid", given={}, context=context)
+        ) from None
 
 
 def _refused(violation: Violation) -> Refusal:

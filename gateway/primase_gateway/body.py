@@ -5,7 +5,7 @@ import zlib
 import orjson
 from starlette.requests import Request
 
-from primase_gateway.errors import Refusal, Violation
+from primase_gateway.errors import Refusal
 
 GZIP_WINDOW_BITS = 31
 BODY = ("body",)
@@ -17,17 +17,12 @@ async def read_json(request: Request, max_bytes: int) -> object:
     Raises Refusal: REQUEST_TOO_LARGE above `max_bytes` as sent or decompressed, INVALID_PARAMETER
     at `body` for what is not JSON, such as bad UTF-8, NaN, lone surrogates, nesting without end.
     """
-    return parse_json(await read_body(request, max_bytes))
-
-
-def parse_json(body: bytes) -> object:
-    """`body` as plain Python. Raises Refusal as `read_json` does."""
+    body = await read_body(request, max_bytes)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         message = f"JSON decode error: {error.msg} at byte {error.pos}"
-        violation = Violation(BODY, message, kind="json_invalid")
-        raise Refusal("INVALID_PARAMETER", message, [violation]) from None
+        raise Refusal.of_field(BODY, message) from None
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

@@ -1,6 +1,8 @@
 """`biolmai` 0.4.0, which speaks version 3 and asks for the schema of each action first."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from primase.esm2_client import Esm2
 from tests.e2e.environments import environment
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
-from tests.e2e.server import Server
+from tests.e2e.server import Server, serving
 
 REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.4.0.txt"
 MODEL = "esm2-650m"
@@ -38,24 +40,32 @@ answer([
     BioLMApi({MODEL!r}).score(items=[{{"sequence": "MSILV"}}, {{"sequence": "MKT"}}]),
 ])
 """
+ENCODE_ONE = f"""
+from biolmai.models import Model
+
+answer(Model({MODEL!r}).encode(type="sequence", items="MSILV"))
+"""
 COMMAND = "from biolmai.cli_entry import cli; cli()"
 
 
 @pytest.fixture(scope="module")
 def biolmai(server: Server, tmp_path_factory: pytest.TempPathFactory) -> ForeignClient:
-    settings = {
-        "BIOLMAI_BASE_API_URL": f"{server.url}/api/v3",
-        "BIOLMAI_BASE_DOMAIN": server.url,
-        "BIOLMAI_TOKEN": "any",
-        "BIOLMAI_THREADS": "2",
-    }
     python = environment("biolmai-0.4.0", *REQUIREMENTS.read_text().split())
-    return ForeignClient(python, settings, tmp_path_factory.mktemp("biolmai"))
+    return ForeignClient(python, settings_for(server), tmp_path_factory.mktemp("biolmai"))
 
 
 @pytest.fixture(scope="module")
 def answered(biolmai: ForeignClient) -> dict[str, Any]:
     return biolmai.run(PROGRAM)
+
+
+def settings_for(server: Server, version: str = "v3", token: str = "any") -> dict[str, str]:
+    return {
+        "BIOLMAI_BASE_API_URL": f"{server.url}/api/{version}",
+        "BIOLMAI_BASE_DOMAIN": server.url,
+        "BIOLMAI_TOKEN": token,
+        "BIOLMAI_THREADS": "2",
+    }
 
 
 def mean_of(result: dict[str, Any]) -> list[float]:
@@ -133,3 +143,28 @@ def test_model_run(biolmai: ForeignClient, answered: dict[str, Any]) -> None:
     assert len(results) == 12
     for result, wanted in zip(results, answered["results"][0], strict=True):
         assert mean_of(result) == pytest.approx(mean_of(wanted), rel=1e-4, abs=1e-5)
+
+
+def test_version_2_with_the_same_client(biolmai: ForeignClient, server: Server) -> None:
+    answered = replace(biolmai, settings=settings_for(server, "v2")).run(ENCODE_ONE)
+    assert list(answered["results"]) == ["sequence_index", "mean_representations"]
+    assert answered["sent"][-1] == ["POST", f"/api/v2/{MODEL}/encode/", None, 1]
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Server]:
+    with serving("--demo", "--withdraw-s=0", "--rest-token=s3cret") as running:
+        yield running
+
+
+def test_the_right_token(biolmai: ForeignClient, guarded: Server) -> None:
+    client = replace(biolmai, settings=settings_for(guarded, token="s3cret"))
+    assert len(mean_of(client.run(ENCODE_ONE)["results"])) == 32
+    assert "{'status': 'ok'}" in client.command(COMMAND, "status")
+
+
+def test_a_wrong_token(biolmai: ForeignClient, guarded: Server) -> None:
+    client = replace(biolmai, settings=settings_for(guarded, token="wrong"))
+    refused = client.run(ENCODE_ONE)["results"]
+    assert (refused["status_code"], refused["error"]) == (401, "Invalid token.")
+    assert "Invalid token." in client.command(COMMAND, "status")
