@@ -1,0 +1,30 @@
+"""Pieces of an OpenAPI document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from primase_gateway.json_stream import MEDIA_TYPE
+from primase_gateway.proto_schema import Schema
+
+REFUSALS = (400, 401, 404, 413, 422, 429, 499, 500, 501, 503, 504)
+
+
+def answers(success: Schema, refusal: Schema) -> Schema:
+    """Responses of an operation, done and refused."""
+    refusals = {str(status): content("Refused", refusal) for status in REFUSALS}
+    return {"200": content("Done", success)} | refusals
+
+
+def content(description: str, schema: Mapping[str, Any]) -> Schema:
+    """One response."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def request_body(schema: Schema) -> Schema:
+    """A body that must be there."""
+    return {"required": True, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def path_parameter(name: str, schema: Schema) -> Schema:
+    """A part of the path."""
+    return {"name": name, "in": "path", "required": True, "schema": schema}
