@@ -229,8 +229,9 @@ def test_what_fits_and_not_one_residue_more_is_accepted() -> None:
         assert not estimate(longest + 1).fits
         assert "bytes in one step" in estimate(1, longest + 1).detail
         sequences = (long_protein(longest), long_protein(longest + 1))
-        fitting, too_long = live.esm2.StreamEncode(stream_request(*sequences, wanted=wanted))
-        assert fitting.rows.num_residues == longest
+        answer = live.esm2.StreamEncode(stream_request(*sequences, wanted=wanted))
+        *fitting, too_long = answer
+        assert fitting[0].rows.num_residues == longest
         assert too_long.failed.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 

@@ -8,7 +8,7 @@ from primase.models.v1 import model_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
 from primase_server.engine.job import Item
 from primase_server.errors import ResponseTooLarge
-from primase_server.models.esm2.cost import FLOAT32_BYTES, result_bytes, workspace_bytes
+from primase_server.models.esm2.cost import FLOAT32_BYTES, result_bytes
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.work import PredictItem
@@ -65,7 +65,7 @@ def estimate(
     problems = _problems(runner, passes[max(lengths)], num_tokens, limits)
     return pb.EstimateResponse(
         num_tokens=num_tokens,
-        workspace_bytes=max(_workspace(runner, passes[length]) for length in lengths),
+        workspace_bytes=max(runner.workspace_bytes(passes[length]) for length in lengths),
         response_bytes=response_bytes,
         fits=not problems,
         fits_unary=not problems and response_bytes <= limits.max_unary_response_bytes,
@@ -97,10 +97,6 @@ def _pass(request: pb.EstimateRequest, runner: Esm2Runner, num_residues: int) ->
     )
 
 
-def _workspace(runner: Esm2Runner, work: Esm2Pass) -> int:
-    return workspace_bytes(runner.config, work, runner.served.dtype_bytes)
-
-
 def _answer_bytes(runner: Esm2Runner, work: Esm2Pass, request: pb.EstimateRequest) -> int:
     num_bytes = BYTES_PER_NUMBER.get(request.output_data_type, FLOAT32_BYTES)
     return result_bytes(runner.config, work) * num_bytes // FLOAT32_BYTES
@@ -111,7 +107,7 @@ def _problems(runner: Esm2Runner, longest: Esm2Pass, num_tokens: int, limits: Li
     needs = (
         ("residues in one sequence", longest.num_residues, limits.max_residues),
         ("tokens in one step", longest.num_tokens, limits.max_batch_tokens),
-        ("bytes in one step", _workspace(runner, longest), limits.max_batch_bytes),
+        ("bytes in one step", runner.workspace_bytes(longest), limits.max_batch_bytes),
         ("queued tokens", num_tokens, limits.max_queued_tokens),
     )
     return [
@@ -120,7 +116,10 @@ def _problems(runner: Esm2Runner, longest: Esm2Pass, num_tokens: int, limits: Li
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest length up to `most` that fits; what fits at one length fits at any shorter."""
+    """A length up to `most` that fits where one more would not.
+
+    Memory grows with length, but for a megabyte or two where fewer heads share a chunk.
+    """
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2

@@ -110,7 +110,7 @@ PATCHES: dict[str, tuple[ModuleType, str, Callable[..., object]]] = {
     "swapped rotary halves": (model, "rotate", backwards),
     "no rotary": (model, "rotate", lambda x, cos, sin: x.clone()),
     "bfloat16 rotary tables": (model, "rotary_tables", bfloat16_tables),
-    "tanh GELU": (linear, "gelu", lambda x: F.gelu(x, approximate="tanh")),
+    "tanh GELU": (linear, "gelu_", lambda x: F.gelu(x, approximate="tanh")),
     "mask fraction forgotten": (model, "token_dropout_scale", scale_without_masks),
     "mask fraction of the residues": (model, "token_dropout_scale", scale_over_residues),
     "mask fraction of the batch": (model, "token_dropout_scale", scale_over_batch),

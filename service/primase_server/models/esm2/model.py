@@ -54,7 +54,11 @@ def rotary_tables(num_positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding over halves of the head; x: [..., head_dim], cos and sin of half that."""
     low, high = x.chunk(2, dim=-1)
-    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
+    turned = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    turned_low, turned_high = turned.chunk(2, dim=-1)
+    torch.mul(low, cos, out=turned_low).addcmul_(high, sin, value=-1)
+    torch.mul(high, cos, out=turned_high).addcmul_(low, sin)
+    return turned
 
 
 def attention_probabilities(q: Tensor, k: Tensor) -> Tensor:
@@ -87,12 +91,16 @@ class Block:
 
     def __call__(self, x: Tensor, batch: PackedBatch, rotary: Rotary, observer: Observer) -> None:
         """Add this block's two halves to x: [tokens, width] in place."""
-        x += self.out(self._attend(self.attention_norm(x).to(self.dtype), batch, rotary, observer))
+        qkv = self.qkv(self.attention_norm(x).to(self.dtype))
+        x += self.out(self._attend(qkv, batch, rotary, observer))
+        del qkv  # or it would live on beside the feed-forward half
         x += self.fc2(self.fc1(self.ffn_norm(x).to(self.dtype)))
 
-    def _attend(self, x: Tensor, batch: PackedBatch, rotary: Rotary, observer: Observer) -> Tensor:
+    def _attend(
+        self, qkv: Tensor, batch: PackedBatch, rotary: Rotary, observer: Observer
+    ) -> Tensor:
         heads, head_dim = self.config.num_heads, self.config.head_dim
-        qkv = self.qkv(x).view(-1, 3, heads, head_dim)
+        qkv = qkv.view(-1, 3, heads, head_dim)
         q, k = rotate(qkv[:, :2], *rotary).unbind(1)  # [tokens, heads, head_dim]
         v = qkv[:, 2]
         mixed = torch.empty_like(q)
@@ -123,7 +131,7 @@ class Block:
         if not observer.watches(self.index, sequence):
             return F.scaled_dot_product_attention(q[None], k[None], v[None], scale=1.0)[0]
         mixed = torch.empty_like(q)
-        step = heads_per_chunk(q.shape[0], q.shape[1])
+        step = heads_per_chunk(q.shape[0], q.shape[1], q.device.type)
         for first in range(0, q.shape[0], step):
             chunk = slice(first, first + step)
             p = attention_probabilities(q[chunk], k[chunk])
@@ -177,7 +185,7 @@ class ContactSum:
     def add(self, layer: int, first_head: int, p: Tensor) -> None:
         """Take in p: [heads, n, n] of neighbouring heads of a block."""
         weight = self.head.weight[layer, first_head : first_head + len(p)]
-        self.weighted += torch.tensordot(weight, p, dims=1)
+        self.weighted.view(-1).addmv_(p.flatten(1).T, weight)
         row = layer * self.head.weight.shape[1] + first_head
         self.row_sums[row : row + len(p)] = apc_row_sums(p)
 
@@ -185,9 +193,10 @@ class ContactSum:
         """[residues, residues]."""
         totals = self.row_sums.sum(dim=1, keepdim=True)
         scale = self.head.weight.view(-1, 1) / totals.where(totals != 0, 1.0)
-        correction = (scale * self.row_sums).T @ self.row_sums
         inner = self.weighted[1:-1, 1:-1]
-        return torch.sigmoid(self.head.bias + inner + inner.T - correction)
+        logits = inner + inner.T
+        logits.addmm_((scale * self.row_sums).T, self.row_sums, alpha=-1)
+        return logits.add_(self.head.bias).sigmoid_()
 
 
 def apc_row_sums(p: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ class Esm2Runner:
             has_contacts=self.model.contact_head is not None,
             has_logits=self.model.lm_head is not None,
             dtype_bytes=self.model.dtype.itemsize,
+            device=self.model.device.type,
         )
 
     @torch.inference_mode()
@@ -69,7 +70,7 @@ class Esm2Runner:
 
     def workspace_bytes(self, work: Esm2Pass) -> int:
         """Peak bytes of a pass while it runs, its results included."""
-        return cost.workspace_bytes(self.config, work, self.model.dtype.itemsize)
+        return self.served.workspace_bytes(work)
 
     def cost(self, work: Esm2Pass) -> int:
         """Floating-point operations of a pass."""

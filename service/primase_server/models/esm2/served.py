@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from primase_server.errors import OutputUnavailable, SequenceTooLong, UnknownLayer
 from primase_server.models.esm2.config import Esm2Config
-from primase_server.models.esm2.cost import FLOAT32_BYTES, workspace_bytes
+from primase_server.models.esm2.cost import CPU, FLOAT32_BYTES, workspace_bytes
 from primase_server.models.esm2.passes import Esm2Pass
 
 
@@ -16,6 +16,7 @@ class Esm2Served:
     has_contacts: bool = True
     has_logits: bool = True
     dtype_bytes: int = FLOAT32_BYTES
+    device: str = CPU
     max_residues: int | None = None
 
     @property
@@ -62,4 +63,8 @@ class Esm2Served:
 
     def sized(self, work: Esm2Pass) -> Esm2Pass:
         """The pass with `num_bytes` filled in."""
-        return replace(work, num_bytes=workspace_bytes(self.config, work, self.dtype_bytes))
+        return replace(work, num_bytes=self.workspace_bytes(work))
+
+    def workspace_bytes(self, work: Esm2Pass) -> int:
+        """Peak bytes of a pass while it runs, its results included."""
+        return workspace_bytes(self.config, work, self.dtype_bytes, self.device)
