@@ -41,4 +41,7 @@ class _Endpoint:
 
 def action_schema(action: Action) -> Schema:
     """The body of `action`, and how often it may be sent."""
-    return action.body.model_json_schema() | {"throttle_rate": THROTTLE_RATE}
+    schema = action.body.model_json_schema()
+    # At the top level clients take a description for that of an error.
+    schema.pop("description", None)
+    return schema | {"throttle_rate": THROTTLE_RATE}

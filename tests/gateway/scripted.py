@@ -92,6 +92,7 @@ class Script:
     """What the service is to do, and what it was asked."""
 
     models: dict[str, models_pb.Model] = field(default_factory=dict)
+    page_size: int = 100
     refuse: Status | None = None
     refuse_items: dict[int, Status] = field(default_factory=dict)
     not_finite: bool = False
@@ -130,9 +131,13 @@ class ScriptedModels(model_service_pb2_grpc.ModelServiceServicer):
     def ListModels(
         self, request: models_pb.ListModelsRequest, context: Context
     ) -> models_pb.ListModelsResponse:
-        """All models."""
+        """As many models as a page of the script holds."""
         self._script.requests.append(request)
-        return models_pb.ListModelsResponse(models=self._script.models.values())
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size or 100, self._script.page_size)
+        models = list(self._script.models.values())
+        token = str(end) if end < len(models) else ""
+        return models_pb.ListModelsResponse(models=models[start:end], next_page_token=token)
 
     def GetModel(
         self, request: models_pb.GetModelRequest, context: Context

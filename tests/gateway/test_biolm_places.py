@@ -47,6 +47,7 @@ def test_schemas(client: httpx.Client, version: str, action: str, end: str) -> N
     assert schema["properties"]["items"]["maxItems"] == 8
     assert schema["throttle_rate"] == "1000/second"
     assert schema["required"] == ["items"]
+    assert not {"error", "detail", "description"} & set(schema)
 
 
 def test_a_model_that_loads_has_its_schema_already(client: httpx.Client, script: Script) -> None:
@@ -104,6 +105,12 @@ def test_the_root_names_every_slug(client: httpx.Client, models: Script) -> None
         "supported_models": ["esm2-3b", "esm2-650m", "esm2-8m"],
         "links": {"catalog": "/catalog", "docs": "/docs", "openapi": "/openapi.json"},
     }
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3])
+def test_models_on_several_pages(client: httpx.Client, models: Script, page_size: int) -> None:
+    models.page_size = page_size
+    assert len(client.get("/").json()["supported_models"]) == 3
 
 
 def test_the_description_has_the_paths_of_every_slug(client: httpx.Client, models: Script) -> None:
