@@ -133,7 +133,7 @@ class ScriptedModels(model_service_pb2_grpc.ModelServiceServicer):
     ) -> models_pb.ListModelsResponse:
         """As many models as a page of the script holds."""
         self._script.requests.append(request)
-        start = int(request.page_token or 0)
+        start = int(request.page_token) if request.page_token.isdecimal() else 0
         end = start + min(request.page_size or 100, self._script.page_size)
         models = list(self._script.models.values())
         token = str(end) if end < len(models) else ""
