@@ -1,5 +1,6 @@
 """A run that ended early, and the one that goes on from there."""
 
+import resource
 import signal
 import subprocess
 from itertools import islice
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from primase.esm2.v1 import esm2_service_pb2 as pb
 from tests.clients.cli.answers import (
     EveryAnswer,
     Manner,
@@ -19,7 +21,7 @@ from tests.clients.cli.answers import (
     fasta,
     primase,
 )
-from tests.clients.scripted import abort, serving, status
+from tests.clients.scripted import ScriptedEsm2, abort, serving, status
 from tests.conditions import until
 from tests.e2e.server import COMMAND
 
@@ -209,3 +211,57 @@ def test_ctrl_c_ends_with_a_sentence(source: Path, tmp_path: Path) -> None:
     ]
     assert partial.exists()
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_predictions_go_on_too(source: Path, tmp_path: Path) -> None:
+    # 100,000 bytes each, so that a request holds two.
+    source.write_text("".join(f">x{i}\n{'A' * 100_000}<mask>\n" for i in range(5)))
+    output, whole = tmp_path / "out.tsv", tmp_path / "whole.tsv"
+    predict(source, whole, num_requests=9)
+    broken, _ = predict(source, output, num_requests=1)
+    assert "2 records are in" in broken.stderr
+    _, num_sent = predict(source, output, "--resume", num_requests=9)
+
+    assert num_sent == 3
+    assert output.read_bytes() == whole.read_bytes()
+    assert len(whole.read_text().splitlines()) == 1 + 5
+
+
+def predict(source: Path, output: Path, *args: str, num_requests: int) -> tuple[Result, int]:
+    """Run `primase predict` against a server that breaks after some requests."""
+
+    def answer(request: Any, context: Any) -> pb.PredictResponse:
+        if len(service.requests) > num_requests:
+            abort(context, status(grpc.StatusCode.INTERNAL, "INTERNAL", "it broke"))
+        mask = pb.MaskPrediction(candidates=[pb.Candidate(residue="A", probability=1)])
+        predictions = [pb.Prediction(item_index=i, masks=[mask]) for i in range(len(request.items))]
+        return pb.PredictResponse(predictions=predictions)
+
+    service = ScriptedEsm2(answer)
+    with serving(esm2=service) as target:
+        given = ("--server", target, "--model", "m", "-o", output, *args)
+        result = primase("predict", source, *given)
+    return result, sum(len(request.items) for request in service.requests)
+
+
+def test_a_disk_that_is_full_leaves_what_can_be_gone_on_with(source: Path, tmp_path: Path) -> None:
+    encode(source, tmp_path / "whole.npz")
+    output = tmp_path / "out.npz"
+    with serving(esm2=EveryAnswer()) as target:
+        given = ("--server", target, "--model", "m", "-o", output)
+        ran = subprocess.run(
+            (COMMAND, "encode", source, *given),
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == "Error: [Errno 27] File too large"
+    assert not output.exists()
+
+    _, sent = encode(source, output, "--resume")
+    assert 0 < len(sent) < NUM_RECORDS
+    assert output.read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["in.fasta", "out.npz", "whole.npz"]
