@@ -1,24 +1,23 @@
 """`primase variants`."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, get_args
+from typing import BinaryIO, get_args
 
 import click
 
 from primase.cli.bulk_run import Finished
 from primase.cli.connection import calls_server, model_option
-from primase.cli.correlations import Agreement, Correlations
+from primase.cli.correlations import Agreement
 from primase.cli.journal import Options
 from primase.cli.output_options import writes_file
 from primase.cli.progress import Progress, exit_with
-from primase.cli.sequence_input import Columns, SequenceInput, count_lines, format_of
-from primase.cli.table import CellKind, JsonObject, Table
+from primase.cli.sequence_input import Columns, SequenceInput, format_of
 from primase.cli.table_run import SUFFIXES, NoSink, TableRun
-from primase.cli.variant_input import MeasuredQuery, VariantColumns, VariantInput
+from primase.cli.variant_input import MeasuredQuery, VariantColumns
 from primase.cli.variant_scoring import score_queries
+from primase.cli.variant_task import scan_of, variants_of
 from primase.cli.whole_file import whole_file
 from primase.client import Client
 from primase.names import MultiMutantName, VariantMethodName
@@ -42,8 +41,6 @@ out.tsv      one line per variant: id, variant, score, measured
 out.parquet  the same columns
 out.jsonl    one object per variant with the same names, or {"id", "variant", "error"}
 """
-
-COLUMNS: dict[str, CellKind] = {"id": "text", "variant": "text", "score": "number"}
 
 
 @click.command(help=HELP)
@@ -103,10 +100,11 @@ def variants(
     columns = Columns(id_column, sequence_column)
     wild_types = SequenceInput(file, format_of(file), columns) if file is not None else None
     if variants is None:
-        task = _scan(wild_types)
+        task = scan_of(wild_types)
     else:
-        where = VariantColumns(variant_column, score_column, columns)
-        task = _given(variants, where, wild_types)
+        task = variants_of(
+            variants, VariantColumns(variant_column, score_column, columns), wild_types
+        )
     if report is not None and task.correlations is None:
         raise click.UsageError("--report needs variants with what was measured of them")
 
@@ -123,52 +121,6 @@ def variants(
     if task.correlations is not None:
         _tell(list(task.correlations.agreements()), options, report)
     exit_with(progress.num_failed)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What is to be scored, and what is made of it."""
-
-    queries: Iterable[MeasuredQuery]
-    table: Table
-    total: int | None
-    unit: str
-    correlations: Correlations | None = None
-
-
-def _scan(wild_types: SequenceInput | None) -> _Task:
-    if wild_types is None:
-        raise click.UsageError("--scan needs INPUT")
-    queries = (MeasuredQuery(*record) for record in wild_types.records())
-    return _Task(queries, _table(COLUMNS), wild_types.count(), "sequences")
-
-
-def _given(variants: BinaryIO, columns: VariantColumns, wild_types: SequenceInput | None) -> _Task:
-    total = count_lines(variants)
-    known = None if wild_types is None else _by_name(wild_types)
-    given = VariantInput(variants, columns, known)
-    if not given.has_measured:
-        return _Task(given.queries(), _table(COLUMNS), total, "variants")
-    table = _table({**COLUMNS, "measured": "number"})
-    return _Task(given.queries(), table, total, "variants", Correlations())
-
-
-def _by_name(wild_types: SequenceInput) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for name, sequence in wild_types.records():
-        if name in found:
-            raise click.UsageError(f"two wild types are named {name!r}")
-        found[name] = sequence
-    if not found:
-        raise click.UsageError("INPUT has no wild type")
-    return found
-
-
-def _table(columns: Mapping[str, CellKind]) -> Table:
-    def rows(line: JsonObject) -> Iterator[list[Any]]:
-        yield [line[name] for name in columns]
-
-    return Table(columns, rows)
 
 
 def _tell(agreements: list[Agreement], options: Options, report: Path | None) -> None:
