@@ -65,6 +65,7 @@ class HubServer:
     nonsense: bytes = b""
     held_after: dict[str, int] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
+    stand_ins: dict[str, str] = field(default_factory=dict)
     port: int = 0
 
     @property
@@ -78,7 +79,8 @@ class HubServer:
         return snapshot.commit
 
     def find(self, repository: str, revision: str) -> Snapshot | None:
-        """What is at a branch or commit."""
+        """What is at a branch or commit; `stand_ins` answer for commits nobody can make anew."""
+        revision = self.stand_ins.get(revision, revision)
         branches = self.repositories[repository]
         by_commit = {snapshot.commit: snapshot for snapshot in branches.values()}
         return branches.get(revision) or by_commit.get(revision)

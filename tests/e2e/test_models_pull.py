@@ -17,6 +17,7 @@ from primase_server.models.esm2.alphabet import tokenize
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.weights import RandomWeights, load
+from primase_server.models.hub.catalogue import CATALOGUE
 from tests.conditions import until
 from tests.e2e.server import COMMAND, FREE_PORTS, serving
 from tests.hub_checkpoints import ESM2_8M, TINY, whole
@@ -27,6 +28,7 @@ REPOSITORY = f"facebook/{CHECKPOINT}"
 MODEL = "model.safetensors"
 SEED = 5
 SEQUENCE = "MSILVTRPSPAGEELVSRLRTLGQVAWHFPLIEFSPGQQLPQLADQLAALGESDLLFALSQHAVAFAQSQL"
+PINNED = CATALOGUE["esm2-8m"].revision
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -39,6 +41,7 @@ def files() -> dict[str, bytes]:
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     """A hub that every command started here asks, and an empty folder for what it gives."""
     with hub_server() as running:
+        running.stand_ins[PINNED] = "main"
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         monkeypatch.setenv("PRIMASE_WEIGHTS_DIR", str(tmp_path / "weights"))
         yield running
@@ -118,7 +121,7 @@ def test_serve_pulls_nothing_unasked(hub: HubServer, folder: Path) -> None:
 def test_list_tells_what_is_here(hub: HubServer) -> None:
     commit = hub.add(REPOSITORY, whole())
     before = models("list").stdout.splitlines()
-    assert before[1].split() == ["esm2-8m", CHECKPOINT, "7.5", "M", "~30", "MB", "no", "main"]
+    assert before[1].split() == ["esm2-8m", CHECKPOINT, "7.5", "M", "~30", "MB", "no", PINNED]
     assert models("pull", "esm2-8m").returncode == 0
     after = models("list").stdout.splitlines()
     assert after[1].split() == ["esm2-8m", CHECKPOINT, "7.5", "M", "0", "MB", "yes", commit]
@@ -175,7 +178,7 @@ def test_a_pull_that_was_killed_goes_on(hub: HubServer, folder: Path) -> None:
     finally:
         killed.kill()
         killed.wait()
-    assert models("list").stdout.splitlines()[1].split()[-2:] == ["no", "main"]
+    assert models("list").stdout.splitlines()[1].split()[-2:] == ["no", PINNED]
     hub.held_after, hub.requests = {}, []
     assert models("pull", "esm2-8m").returncode == 0
     assert [request.range for request in hub.requested("/cdn/")] == ["bytes=150000-"]
@@ -219,10 +222,10 @@ def test_what_cannot_be_pulled_says_why(hub: HubServer, monkeypatch: pytest.Monk
     monkeypatch.delenv("PRIMASE_MODELS_PULL_REVISION")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert models("pull", "esm2-8m").stderr == (
-        f"Error: {REPOSITORY} at main: HF_HUB_OFFLINE forbids asking the hub\n"
+        f"Error: {REPOSITORY} at {PINNED}: HF_HUB_OFFLINE forbids asking the hub\n"
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_ENDPOINT", NOBODY)
     no_network = models("pull", "esm2-8m")
     assert no_network.returncode == 1
-    assert no_network.stderr.startswith(f"Error: {REPOSITORY} at main: {NOBODY}: ")
+    assert no_network.stderr.startswith(f"Error: {REPOSITORY} at {PINNED}: {NOBODY}: ")

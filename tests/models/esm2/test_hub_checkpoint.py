@@ -215,6 +215,35 @@ def test_blocks_with_a_gap_are_refused(tensors: State, tmp_path: Path) -> None:
         open_checkpoint(write(tmp_path, gap))
 
 
+def test_files_of_torch_save_are_read_in_shards(
+    tmp_path: Path, tensors: State, fixture: Checkpoint
+) -> None:
+    names = [f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
+    weight_map = {name: names[i % 2] for i, name in enumerate(sorted(tensors))}
+    for file in names:
+        torch.save({n: tensors[n] for n in tensors if weight_map[n] == file}, tmp_path / file)
+    index = json.dumps({"weight_map": weight_map})
+    (tmp_path / "pytorch_model.bin.index.json").write_text(index)
+    (tmp_path / "config.json").write_text(json.dumps(config_json(CONFIG)))
+    found = open_checkpoint(tmp_path)
+    assert_same(found, fixture)
+    assert [path.name for path in found.files] == names
+
+
+def test_safetensors_are_preferred(tmp_path: Path, tensors: State, fixture: Checkpoint) -> None:
+    folder = write(tmp_path, tensors)
+    (folder / "pytorch_model.bin").write_bytes(b"not looked at")
+    assert_same(open_checkpoint(folder), fixture)
+
+
+@pytest.mark.parametrize("held", [[1, 2], {"a": "b"}, {3: torch.zeros(2)}])
+def test_a_file_of_torch_save_with_anything_else_is_refused(tmp_path: Path, held: object) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(held, path)
+    with pytest.raises(CheckpointError, match="is not a dict of tensors"):
+        open_checkpoint(path)
+
+
 @pytest.mark.parametrize("shard", ["../a.safetensors", "/etc/passwd", "c.safetensors", ".", 3])
 def test_an_index_cannot_lead_out_of_its_directory(
     shard: object, tensors: State, tmp_path: Path

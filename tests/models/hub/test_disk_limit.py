@@ -33,7 +33,7 @@ def test_nothing_half_written_is_left(server: HubServer, tmp_path: Path) -> None
     server.add(REPOSITORY, files)
     root = tmp_path / "weights"
     done = subprocess.run(
-        [COMMAND, "models", "pull", "esm2-8m", "--weights-dir", root],
+        [COMMAND, "models", "pull", "esm2-8m", "--revision", "main", "--weights-dir", root],
         env={"HF_ENDPOINT": server.url, "HOME": str(tmp_path)},
         preexec_fn=limit_files,
         capture_output=True,

@@ -1,6 +1,7 @@
 """Pulling from a hub: everything arrives as it was, or nothing does."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from primase_server.models.hub.remote import Hub
 from primase_server.models.hub.weights_dir import PARTIAL, PulledFolder
 from tests.hub_checkpoints import ESM2_8M, TINY, sharded, whole
 from tests.hub_server import HubServer
+from tests.models.esm2.hub import hub_tensors
 from tests.models.hub.conftest import REPOSITORY, Puller
 
 MODEL = "model.safetensors"
@@ -247,10 +249,31 @@ def test_a_repository_there_is_not(server: HubServer, pull_it: Puller) -> None:
         pull_it()
 
 
-def test_pickled_weights_are_never_pulled(server: HubServer, pull_it: Puller) -> None:
-    server.add(REPOSITORY, {"config.json": b"{}", "pytorch_model.bin": b"a pickle"})
-    with pytest.raises(HubRefused, match="no safetensors weights"):
+def test_a_repository_without_weights_is_refused(server: HubServer, pull_it: Puller) -> None:
+    server.add(REPOSITORY, {"config.json": b"{}", "tf_model.h5": b"of no use here"})
+    with pytest.raises(HubRefused, match=r"has no weights at [0-9a-f]{40} that are read here"):
         pull_it()
+
+
+def test_weights_of_torch_save_are_pulled_where_there_are_no_others(
+    server: HubServer, folder: PulledFolder, pull_it: Puller
+) -> None:
+    tensors = dict(RandomState(TINY, 5))
+    saved = io.BytesIO()
+    torch.save(hub_tensors(tensors), saved)
+    config = whole(TINY)["config.json"]
+    server.add(REPOSITORY, {"config.json": config, "pytorch_model.bin": saved.getvalue()})
+    assert {file.name for file in pull_it().files} == {"config.json", "pytorch_model.bin"}
+    found = open_checkpoint(folder.path).tensors
+    assert set(found) == set(tensors)
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_weights_of_torch_save_are_left_where_there_are_safetensors(
+    server: HubServer, pull_it: Puller
+) -> None:
+    server.add(REPOSITORY, whole() | {"pytorch_model.bin": b"not looked at"})
+    assert {file.name for file in pull_it().files} == {"config.json", MODEL}
 
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"{}", b"[]", b'{"id": "x"}', b"3"])

@@ -1,12 +1,10 @@
 """The layout of fair-esm: `<name>.pt`, with `<name>-contact-regression.pt` next to it."""
 
 import re
-import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from primase_server.models.esm2.checkpoint import (
@@ -18,6 +16,7 @@ from primase_server.models.esm2.checkpoint import (
     whole_number,
 )
 from primase_server.models.esm2.config import Esm2Config
+from primase_server.models.esm2.restricted import load_restricted, named_tensors, stored_tensor
 
 REGRESSION_SUFFIX = "-contact-regression.pt"
 
@@ -39,37 +38,20 @@ def open_fair(path: Path) -> Checkpoint:
         tensors |= _tensors(_load(regression), regression)
         files.append(regression)
     stored = {
-        name: _stored(name, tensor) for name, tensor in tensors.items() if not _BUFFER.match(name)
+        name: stored_tensor(name, tensor)
+        for name, tensor in tensors.items()
+        if not _BUFFER.match(name)
     }
     return check(stored, _config(main, stored), files)
 
 
 def _load(path: Path) -> object:
-    try:
-        with torch.serialization.safe_globals([Namespace]):
-            loaded: object = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
-    # a damaged file can fail anywhere in the unpickler, with any error
-    except Exception as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise CheckpointError(f"{path.name} cannot be read: {reason}") from error
-    return loaded
+    return load_restricted(path, Namespace)
 
 
 def _tensors(loaded: object, path: Path) -> Mapping[str, Tensor]:
     tensors = loaded.get("model") if isinstance(loaded, dict) else None
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
-    ):
-        raise CheckpointError(f"{path.name} has no dict of tensors named 'model'")
-    return tensors
-
-
-def _stored(name: str, tensor: Tensor) -> StoredTensor:
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
-        raise CheckpointError(f"{name[:120]} is not a plain tensor")
-    return StoredTensor(tuple(tensor.shape), tensor.dtype, tensor.detach)
+    return named_tensors(tensors, f"{path.name} has no dict of tensors named 'model'")
 
 
 def _config(main: object, stored: Mapping[str, StoredTensor]) -> Esm2Config:

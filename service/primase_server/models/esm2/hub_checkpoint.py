@@ -1,4 +1,7 @@
-"""The layout of the hub's `facebook/esm2_*`: `config.json` and safetensors, whole or in shards."""
+"""The layout of the hub's `facebook/esm2_*`: `config.json` and weights, whole or in shards.
+
+The weights are safetensors, or files of `torch.save` where a repository has no others.
+"""
 
 import json
 import re
@@ -19,10 +22,13 @@ from primase_server.models.esm2.checkpoint import (
     whole_number,
 )
 from primase_server.models.esm2.config import VOCABULARY_SIZE, Esm2Config
+from primase_server.models.esm2.restricted import load_restricted, named_tensors, stored_tensor
 
 CONFIG = "config.json"
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
+SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Weights in one file, the preferred first; in shards they have an index of that name instead."""
+
+TORCH_SUFFIX = ".bin"
 DEFAULT_EPS = 1e-5
 
 _BLOCK = re.compile(r"^encoder\.layer\.([0-9]+)\.(.+)\.(weight|bias|gamma|beta)$")
@@ -46,7 +52,9 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 
 
 def open_hub(path: Path) -> Checkpoint:
-    """Read a directory, or one safetensors file, with `config.json` next to the tensors.
+    """Read a directory, or one file of weights, with `config.json` next to the tensors.
+
+    Nothing in the files is executed: of a `.bin` only tensors and plain containers are built.
 
     Raises CheckpointError.
     """
@@ -81,21 +89,41 @@ def fair_name(name: str) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if (path / SINGLE).is_file():
-        return [path / SINGLE]
-    weight_map = _read_json(path / INDEX).get("weight_map")
+    found = path if path.is_file() else find_weights(path)
+    if found is None:
+        raise CheckpointError(f"{path} holds none of {', '.join(SINGLE_FILES)}, whole or in shards")
+    return _shards(found) if found.name.endswith(".index.json") else [found]
+
+
+def find_weights(folder: Path) -> Path | None:
+    """The file of weights in a folder, or the index of its shards; None where there is neither."""
+    names = (name for single in SINGLE_FILES for name in (single, f"{single}.index.json"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _shards(index: Path) -> list[Path]:
+    weight_map = _read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{INDEX} has no weight_map")
+        raise CheckpointError(f"{index.name} has no weight_map")
     names = sorted({str(name) for name in weight_map.values()})
     for name in names:
-        if Path(name).name != name or not (path / name).is_file():
-            raise CheckpointError(f"{INDEX} names the shard {name[:120]!r}, which is not there")
-    return [path / name for name in names]
+        if Path(name).name != name or not index.with_name(name).is_file():
+            raise CheckpointError(
+                f"{index.name} names the shard {name[:120]!r}, which is not there"
+            )
+    return [index.with_name(name) for name in names]
 
 
 def _open_file(path: Path) -> Mapping[str, StoredTensor]:
+    return _open_torch(path) if path.suffix == TORCH_SUFFIX else _open_safetensors(path)
+
+
+def _open_torch(path: Path) -> Mapping[str, StoredTensor]:
+    tensors = named_tensors(load_restricted(path), f"{path.name} is not a dict of tensors")
+    return {name: stored_tensor(name, tensor) for name, tensor in tensors.items()}
+
+
+def _open_safetensors(path: Path) -> Mapping[str, StoredTensor]:
     try:
         file = safe_open(path, framework="pt")
         names: list[str] = file.keys()  # type: ignore[no-untyped-call]

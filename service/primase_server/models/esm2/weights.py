@@ -12,7 +12,7 @@ from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.esm2.checkpoint import Checkpoint, CheckpointError
 from primase_server.models.esm2.config import VARIANTS, Esm2Config
 from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_fair
-from primase_server.models.esm2.hub_checkpoint import INDEX, SINGLE, open_hub
+from primase_server.models.esm2.hub_checkpoint import find_weights, open_hub
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.random_state import RandomState
 from primase_server.models.linear import MakeProduct, plain
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class LocalWeights:
-    """A fair-esm `.pt`, a safetensors file, or a directory of the hub's layout."""
+    """A fair-esm `.pt`, a file of the hub's weights, or a directory of the hub's layout."""
 
     path: Path
 
@@ -80,11 +80,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"there is no file {path}")
     if path.suffix == ".pt":
         return open_fair(path)
-    if path.suffix == ".safetensors":
+    if path.suffix in (".safetensors", ".bin"):
         return open_hub(path)
     raise CheckpointError(
-        f"{path.name} is neither a fair-esm .pt nor a .safetensors file; pickled .bin files are "
-        "never read"
+        f"{path.name} is none of a fair-esm .pt, a .safetensors file and the hub's .bin"
     )
 
 
@@ -129,11 +128,11 @@ def _build(
 
 
 def _open_directory(path: Path) -> Checkpoint:
-    if (path / SINGLE).is_file() or (path / INDEX).is_file():
+    if find_weights(path) is not None:
         return open_hub(path)
     mains = [file for file in path.glob("*.pt") if not file.name.endswith(REGRESSION_SUFFIX)]
     if len(mains) != 1:
         raise CheckpointError(
-            f"{path} holds neither {SINGLE}, nor {INDEX}, nor exactly one fair-esm .pt"
+            f"{path} holds neither the hub's weights nor exactly one fair-esm .pt"
         )
     return open_fair(mains[0])

@@ -1,7 +1,8 @@
 """Which official checkpoint stands behind a name, where the hub keeps it, and at which revision.
 
-A revision may be a commit, a tag or a branch. A branch becomes a commit when it is first pulled;
-the manifest next to the files records it, and it stays until another revision is asked for.
+Each name is pinned to a commit. Another commit, a tag or a branch can be asked for; a branch
+becomes a commit when it is pulled, the manifest next to the files records it, and it stays until
+another revision is asked for.
 """
 
 from collections.abc import Mapping
@@ -20,16 +21,19 @@ class CatalogueEntry:
     revision: str
 
 
+_PINNED = {
+    "esm2-8m": ("esm2_t6_8M_UR50D", "c731040fcd8d73dceaa04b0a8e6329b345b0f5df"),
+    "esm2-35m": ("esm2_t12_35M_UR50D", "6fbf070e65b0b7291e7bbcd451118c216cff79d8"),
+    "esm2-150m": ("esm2_t30_150M_UR50D", "a695f6045e2e32885fa60af20c13cb35398ce30c"),
+    "esm2-650m": ("esm2_t33_650M_UR50D", "08e4846e537177426273712802403f7ba8261b6c"),
+    "esm2-3b": ("esm2_t36_3B_UR50D", "476b639933c8baad5ad09a60ac1a87f987b656fc"),
+    "esm2-15b": ("esm2_t48_15B_UR50D", "5fbca39631164edc1d402a5aa369f982f72ee282"),
+}
+"""Official checkpoint and commit of each name, as public code that pins them has it."""
+
 CATALOGUE: Mapping[str, CatalogueEntry] = {
-    entry.name: entry
-    for entry in (
-        CatalogueEntry("esm2-8m", "esm2_t6_8M_UR50D", "facebook/esm2_t6_8M_UR50D", "main"),
-        CatalogueEntry("esm2-35m", "esm2_t12_35M_UR50D", "facebook/esm2_t12_35M_UR50D", "main"),
-        CatalogueEntry("esm2-150m", "esm2_t30_150M_UR50D", "facebook/esm2_t30_150M_UR50D", "main"),
-        CatalogueEntry("esm2-650m", "esm2_t33_650M_UR50D", "facebook/esm2_t33_650M_UR50D", "main"),
-        CatalogueEntry("esm2-3b", "esm2_t36_3B_UR50D", "facebook/esm2_t36_3B_UR50D", "main"),
-        CatalogueEntry("esm2-15b", "esm2_t48_15B_UR50D", "facebook/esm2_t48_15B_UR50D", "main"),
-    )
+    name: CatalogueEntry(name, checkpoint, f"facebook/{checkpoint}", commit)
+    for name, (checkpoint, commit) in _PINNED.items()
 }
 
 

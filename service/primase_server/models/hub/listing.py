@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from primase_server.models.hub.digests import FileDigests
 from primase_server.models.hub.errors import DamagedWeights, HubRefused
 
-SAFE_NAME = re.compile(r"config\.json|model(-[0-9]{5}-of-[0-9]{5})?\.safetensors(\.index\.json)?")
-"""Files that are pulled. Pickled weights, code and everything else are left where they are."""
+CONFIG = re.compile(r"config\.json")
+SAFETENSORS = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors(\.index\.json)?")
+TORCH = re.compile(r"pytorch_model(-[0-9]{5}-of-[0-9]{5})?\.bin(\.index\.json)?")
+"""Weights by `torch.save`: pulled only where there are no others, and read without running any."""
 
-WEIGHTS_SUFFIX = ".safetensors"
+
+def is_read(name: str) -> bool:
+    """Whether it is a file that we pull: a plain name of the configuration or of weights."""
+    return any(pattern.fullmatch(name) for pattern in (CONFIG, SAFETENSORS, TORCH))
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,15 @@ class Listing:
 
 def listing_of(repository: str, commit: str, files: Iterable[RemoteFile]) -> Listing:
     """The files we read, by name. Raises HubRefused where there are no weights among them."""
-    wanted = tuple(
-        sorted(
-            (file for file in files if SAFE_NAME.fullmatch(file.name)), key=lambda file: file.name
-        )
-    )
-    if not any(file.name.endswith(WEIGHTS_SUFFIX) for file in wanted):
-        raise HubRefused(
-            f"{repository} has no safetensors weights at {commit}; pickled ones are never read"
-        )
+    held = sorted(files, key=lambda file: file.name)
+    weights = _named(held, SAFETENSORS) or _named(held, TORCH)
+    if not weights:
+        raise HubRefused(f"{repository} has no weights at {commit} that are read here")
+    wanted = (*_named(held, CONFIG), *weights)
     if not all(file.sha256 or file.git_blob for file in wanted):
         raise HubRefused(f"{repository} gives no digests of its files at {commit}")
     return Listing(repository, commit, wanted)
+
+
+def _named(files: Iterable[RemoteFile], pattern: re.Pattern[str]) -> tuple[RemoteFile, ...]:
+    return tuple(file for file in files if pattern.fullmatch(file.name))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from primase_server.models.hub.digests import digests_of
 from primase_server.models.hub.errors import DamagedWeights
-from primase_server.models.hub.listing import SAFE_NAME
+from primase_server.models.hub.listing import is_read
 
 MANIFEST = "manifest.json"
 
@@ -83,7 +83,7 @@ class Manifest:
 
 def _file(entry: dict[str, object]) -> PulledFile:
     name, size = _text(entry, "name"), entry["size"]
-    if not SAFE_NAME.fullmatch(name):
+    if not is_read(name):
         raise ValueError(f"{name[:64]!r} is not a file of a checkpoint")
     if not isinstance(size, int):
         raise ValueError(f"the size of {name} is not a number")
