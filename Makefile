@@ -12,7 +12,7 @@ GRPCURL_VERSION := v1.9.3
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 
-.PHONY: help venv demo test fuzz lint generate bench clean
+.PHONY: help venv demo test fuzz lint generate bench bench-esm2 clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"

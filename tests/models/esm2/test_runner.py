@@ -9,6 +9,7 @@ import torch
 from primase_server.errors import OutputUnavailable, PrecisionUnverified
 from primase_server.models.card import Layer
 from primase_server.models.esm2.alphabet import TOKENS, tokenize
+from primase_server.models.esm2.batch import cut
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass
@@ -143,3 +144,9 @@ def test_products_go_through_the_seam() -> None:
     assert ours is not None
     assert theirs is not None
     assert relative_error(ours, theirs) < 1e-5
+
+
+def test_a_batch_is_cut_into_pieces_of_a_thousand_tokens() -> None:
+    passes = [Esm2Pass(np.full(n, 5)) for n in (300, 700, 25, 1000, 2000, 10, 10)]
+    assert cut([6, 2, 0, 1, 3, 4, 5], passes, 1024) == [[6, 2, 0], [1], [3], [4], [5]]
+    assert cut([0, 1, 6, 5], passes, 1024) == [[0, 1, 6, 5]]

@@ -52,6 +52,19 @@ def packing_order(passes: Sequence[Esm2Pass]) -> list[int]:
     return sorted(range(len(passes)), key=lambda index: _kind(passes[index]))
 
 
+def cut(order: Sequence[int], passes: Sequence[Esm2Pass], max_tokens: int) -> list[list[int]]:
+    """The indices in pieces of at most that many tokens, or of one longer pass."""
+    pieces: list[list[int]] = []
+    num_tokens = max_tokens
+    for index in order:
+        num_tokens += passes[index].num_tokens
+        if num_tokens > max_tokens:
+            pieces.append([])
+            num_tokens = passes[index].num_tokens
+        pieces[-1].append(index)
+    return pieces
+
+
 def pack(passes: Sequence[Esm2Pass], device: torch.device) -> PackedBatch:
     """Lay passes, already in packing order, end to end on a device."""
     lengths = np.array([work.num_tokens for work in passes])

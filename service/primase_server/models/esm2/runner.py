@@ -9,7 +9,7 @@ from primase_server.errors import PrecisionUnverified
 from primase_server.models.card import Layer, ModelCard, Weights
 from primase_server.models.esm2 import cost
 from primase_server.models.esm2.alphabet import STANDARD_20, TOKENS, tokenize
-from primase_server.models.esm2.batch import pack, packing_order
+from primase_server.models.esm2.batch import cut, pack, packing_order
 from primase_server.models.esm2.collector import Collector
 from primase_server.models.esm2.config import Esm2Config, variant_of
 from primase_server.models.esm2.model import Esm2
@@ -17,6 +17,9 @@ from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, require_pass
 from primase_server.models.esm2.served import Esm2Served
 
 FAMILY = "esm2"
+
+CPU_PIECE_TOKENS = 1024
+"""A CPU takes this many tokens at a time: what one layer leaves for the next stays in its cache."""
 
 
 class Esm2Runner:
@@ -51,7 +54,7 @@ class Esm2Runner:
 
     @torch.inference_mode()
     def run(self, payloads: Sequence[object]) -> list[Esm2Output]:
-        """One output for each Esm2Pass, in order; the batch is theirs and is not split.
+        """One output for each Esm2Pass, in order.
 
         Raises OutputUnavailable for contacts or logits whose head was not loaded; an
         out-of-memory error of torch passes through.
@@ -62,11 +65,18 @@ class Esm2Runner:
         if not passes:
             return []
         order = packing_order(passes)
-        batch = pack([passes[index] for index in order], self.model.device)
-        collector = Collector(self.model, batch)
-        outputs = collector.outputs(self.model.forward(batch, collector))
-        by_index = dict(zip(order, outputs, strict=True))
+        on_cpu = self.model.device.type == cost.CPU
+        pieces = cut(order, passes, CPU_PIECE_TOKENS) if on_cpu else [order]
+        by_index: dict[int, Esm2Output] = {}
+        for piece in pieces:
+            outputs = self._run_piece([passes[index] for index in piece])
+            by_index.update(zip(piece, outputs, strict=True))
         return [by_index[index] for index in range(len(passes))]
+
+    def _run_piece(self, passes: Sequence[Esm2Pass]) -> list[Esm2Output]:
+        batch = pack(passes, self.model.device)
+        collector = Collector(self.model, batch)
+        return collector.outputs(self.model.forward(batch, collector))
 
     def workspace_bytes(self, work: Esm2Pass) -> int:
         """Peak bytes of a pass while it runs, its results included."""
