@@ -59,7 +59,7 @@ class Limits:
     max_residues: int = 2048
     max_request_bytes: int = 64 * MIB
     max_unary_response_bytes: int = 4 * MIB - 64 * 1024
-    max_queued_tokens: int = 1 << 20
+    max_queued_tokens: int = 1 << 24
     max_queued_bytes: int = 2048 * MIB
     max_batch_tokens: int = 4096
     max_batch_bytes: int = 4096 * MIB

@@ -11,6 +11,7 @@ from primase_server.models.esm2.work import (
     ScoreItem,
     ScoreMode,
 )
+from primase_server.settings import Limits
 from tests.models.esm2.fixture_model import run_item, served
 from tests.rpc.esm2 import (
     MODEL,
@@ -61,6 +62,13 @@ def test_what_encode_finds_too_long_is_scored_in_windows(live: Live) -> None:
     assert Refusal.of(bad.failed).fields == {"items[1].sequence": "INVALID_SEQUENCE"}
     assert (short.item_index, short.id, short.score.num_scored_residues) == (2, "p2", 3)
     assert not short.score.HasField("per_residue")
+
+
+def test_an_idle_server_takes_the_scores_of_a_long_protein() -> None:
+    """4,000 residues, each masked in turn in the two or three windows that hold it."""
+    item = ScoreItem.build(served(), long_protein(4000), ScoreMode.PSEUDO)
+    assert 4000 * 1024 < item.num_tokens <= Limits().max_queued_tokens
+    assert item.num_bytes <= Limits().max_queued_bytes
 
 
 def test_an_unknown_mode_fails_the_call(live: Live) -> None:
