@@ -244,6 +244,25 @@ def test_the_length_limit_shows_in_an_estimate(live: Live) -> None:
     assert "2048" in over.detail
 
 
+@pytest.mark.parametrize(
+    ("limits", "length", "expected"),
+    [
+        ({}, 510, 8),  # 4,096 tokens a step
+        ({"max_batch_tokens": 511}, 510, 0),
+        ({"max_batch_bytes": 5_000_000}, 510, None),
+        ({}, 2049, 0),
+    ],
+)
+def test_a_step_takes_as_many_sequences_as_estimated(
+    limits: dict[str, int], length: int, expected: int | None
+) -> None:
+    with serving(limited(**limits)) as live:
+        told = live.models.Estimate(pb.EstimateRequest(model=MODEL, sequence_lengths=[length]))
+    most = limits.get("max_batch_bytes", 1 << 40) // told.workspace_bytes
+    assert told.max_step_sequences == (most if expected is None else expected)
+    assert told.weights_bytes == 78_522 * 4
+
+
 def test_more_tokens_than_the_queue_holds_never_fit() -> None:
     with serving(limited(max_queued_tokens=1000)) as live:
         lengths = [98] * 10

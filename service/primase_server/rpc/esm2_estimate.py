@@ -62,7 +62,8 @@ def estimate(
     lengths = list(request.sequence_lengths)
     num_tokens = sum(length + SPECIAL_TOKENS for length in lengths)
     response_bytes = sum(_answer_bytes(runner, passes[n], request) for n in lengths)
-    problems = _problems(runner, passes[max(lengths)], num_tokens, limits)
+    longest = passes[max(lengths)]
+    problems = _problems(runner, longest, num_tokens, limits)
     return pb.EstimateResponse(
         num_tokens=num_tokens,
         workspace_bytes=max(runner.workspace_bytes(passes[length]) for length in lengths),
@@ -74,6 +75,18 @@ def estimate(
             limits.max_residues,
         ),
         detail="; ".join(problems),
+        max_step_sequences=_step_sequences(runner, longest, limits),
+        weights_bytes=runner.config.num_parameters * runner.served.dtype_bytes,
+    )
+
+
+def _step_sequences(runner: Esm2Runner, longest: Esm2Pass, limits: Limits) -> int:
+    """How many such passes one step takes, as the scheduler counts them."""
+    if longest.num_residues > limits.max_residues:
+        return 0
+    return min(
+        limits.max_batch_tokens // longest.num_tokens,
+        limits.max_batch_bytes // runner.workspace_bytes(longest),
     )
 
 

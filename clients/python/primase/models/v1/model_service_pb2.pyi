@@ -580,6 +580,8 @@ class EstimateResponse(_message.Message):
     FITS_UNARY_FIELD_NUMBER: _builtins.int
     MAX_SEQUENCE_LENGTH_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    MAX_STEP_SEQUENCES_FIELD_NUMBER: _builtins.int
+    WEIGHTS_BYTES_FIELD_NUMBER: _builtins.int
     num_tokens: _builtins.int
     """Tokens that admission would charge."""
     workspace_bytes: _builtins.int
@@ -594,6 +596,10 @@ class EstimateResponse(_message.Message):
     """Largest sequence length, without special tokens, at which one such sequence fits."""
     detail: _builtins.str
     """What does not fit, and which limit says so; empty where all fits."""
+    max_step_sequences: _builtins.int
+    """Sequences of the longest length asked about that one step takes, by tokens and by memory; 0 where not even one fits."""
+    weights_bytes: _builtins.int
+    """The weights, in the type they are loaded as. 8-bit products hold about a quarter of it."""
     def __init__(
         self,
         *,
@@ -604,10 +610,12 @@ class EstimateResponse(_message.Message):
         fits_unary: _builtins.bool = ...,
         max_sequence_length: _builtins.int = ...,
         detail: _builtins.str = ...,
+        max_step_sequences: _builtins.int = ...,
+        weights_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "fits", b"fits", "fits_unary", b"fits_unary", "max_sequence_length", b"max_sequence_length", "num_tokens", b"num_tokens", "response_bytes", b"response_bytes", "workspace_bytes", b"workspace_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "fits", b"fits", "fits_unary", b"fits_unary", "max_sequence_length", b"max_sequence_length", "max_step_sequences", b"max_step_sequences", "num_tokens", b"num_tokens", "response_bytes", b"response_bytes", "weights_bytes", b"weights_bytes", "workspace_bytes", b"workspace_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
