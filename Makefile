@@ -21,7 +21,7 @@ help:
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code from the protos"
 	@echo "make bench     run the benchmarks; BENCH=name runs one"
-	@echo "make bench-esm2  ESM-2 against its peers, about 15 minutes; ARGS=--help tells how to run parts"
+	@echo "make bench-esm2  ESM-2 against its peers, nearly two hours; ARGS=--help tells how to run parts"
 	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
 	@echo "make clean     remove .venv, caches and build outputs"
 
