@@ -67,6 +67,8 @@ class _PoolingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pooling.Value
     """The last position: [width]."""
     POOLING_FIRST: _Pooling.ValueType  # 4
     """The first position: [width]."""
+    POOLING_WINDOW: _Pooling.ValueType  # 5
+    """The mean over each window of `pooling_window_bases`, from the first base on: [windows, width]. The last window may be shorter."""
 
 class Pooling(_Pooling, metaclass=_PoolingEnumTypeWrapper):
     """What is returned of the positions of a layer."""
@@ -81,6 +83,8 @@ POOLING_LAST: Pooling.ValueType  # 3
 """The last position: [width]."""
 POOLING_FIRST: Pooling.ValueType  # 4
 """The first position: [width]."""
+POOLING_WINDOW: Pooling.ValueType  # 5
+"""The mean over each window of `pooling_window_bases`, from the first base on: [windows, width]. The last window may be shorter."""
 Global___Pooling: _TypeAlias = Pooling  # noqa: Y015
 
 class _LogitColumns:
@@ -106,6 +110,34 @@ LOGIT_COLUMNS_BASES: LogitColumns.ValueType  # 1
 LOGIT_COLUMNS_ALL: LogitColumns.ValueType  # 2
 """All 512: 2 KiB per base in FLOAT32."""
 Global___LogitColumns: _TypeAlias = LogitColumns  # noqa: Y015
+
+class _ScanMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScanModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScanMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCAN_MODE_UNSPECIFIED: _ScanMode.ValueType  # 0
+    """EXACT."""
+    SCAN_MODE_EXACT: _ScanMode.ValueType  # 1
+    """Each window with each substitution is read: 3 reads a base, and one without."""
+    SCAN_MODE_ONE_PASS: _ScanMode.ValueType  # 2
+    """One read of the reference: log-probability of the other base less that of the base that is there, both given what is before
+    them. What the substitution does to the bases behind it is not seen.
+    """
+
+class ScanMode(_ScanMode, metaclass=_ScanModeEnumTypeWrapper):
+    """How every substitution is scored."""
+
+SCAN_MODE_UNSPECIFIED: ScanMode.ValueType  # 0
+"""EXACT."""
+SCAN_MODE_EXACT: ScanMode.ValueType  # 1
+"""Each window with each substitution is read: 3 reads a base, and one without."""
+SCAN_MODE_ONE_PASS: ScanMode.ValueType  # 2
+"""One read of the reference: log-probability of the other base less that of the base that is there, both given what is before
+them. What the substitution does to the bases behind it is not seen.
+"""
+Global___ScanMode: _TypeAlias = ScanMode  # noqa: Y015
 
 @_typing.final
 class GenerateItem(_message.Message):
@@ -431,14 +463,17 @@ class ForwardOptions(_message.Message):
     STRAND_FIELD_NUMBER: _builtins.int
     LOGIT_COLUMNS_FIELD_NUMBER: _builtins.int
     OUTPUT_DATA_TYPE_FIELD_NUMBER: _builtins.int
+    POOLING_WINDOW_BASES_FIELD_NUMBER: _builtins.int
     pooling: Global___Pooling.ValueType
     """Which positions."""
     strand: Global___Strand.ValueType
-    """Which strand; BOTH needs a pooling."""
+    """Which strand. REVERSE_COMPLEMENT: row i is base i of the reverse complement. BOTH: the mean over strands, with MEAN only."""
     logit_columns: Global___LogitColumns.ValueType
     """Which columns of the logits."""
     output_data_type: _tensor_pb2.DataType.ValueType
-    """Type of the numbers."""
+    """Type of the numbers. Not FLOAT16, which cannot hold what the inner layers reach."""
+    pooling_window_bases: _builtins.int
+    """Bases of one window; needed with WINDOW."""
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names as GetModel lists them, or their other spelling (`output_layer` is `unembed`). At least one."""
@@ -451,10 +486,11 @@ class ForwardOptions(_message.Message):
         strand: Global___Strand.ValueType = ...,
         logit_columns: Global___LogitColumns.ValueType = ...,
         output_data_type: _tensor_pb2.DataType.ValueType = ...,
+        pooling_window_bases: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "logit_columns", b"logit_columns", "output_data_type", b"output_data_type", "pooling", b"pooling", "strand", b"strand"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "logit_columns", b"logit_columns", "output_data_type", b"output_data_type", "pooling", b"pooling", "pooling_window_bases", b"pooling_window_bases", "strand", b"strand"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -506,7 +542,7 @@ class LayerValues(_message.Message):
     """Name as in the request."""
     @_builtins.property
     def values(self) -> _tensor_pb2.Tensor:
-        """[L, width], or [width] where pooled."""
+        """[L, width]; where pooled [width], or [windows, width]."""
 
     def __init__(
         self,
@@ -799,6 +835,7 @@ class SequenceScore(_message.Message):
     ENTROPY_FIELD_NUMBER: _builtins.int
     ALTERNATIVE_IDS_FIELD_NUMBER: _builtins.int
     ALTERNATIVE_LOG_PROBS_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
     item_index: _builtins.int
     """Position of the item in the request."""
     id: _builtins.str
@@ -815,19 +852,23 @@ class SequenceScore(_message.Message):
     """Characters that are not A, C, G or T."""
     @_builtins.property
     def per_base(self) -> _tensor_pb2.Tensor:
-        """[L] log-probability of each base; 0 where not scored."""
+        """[L] log-probability of each base; 0 where not scored. For BOTH the mean of the strands, where both score the base."""
 
     @_builtins.property
     def entropy(self) -> _tensor_pb2.Tensor:
-        """[L] entropy of the distribution over A, C, G and T that predicts each base, in nats; 0 where not scored."""
+        """[L] entropy of the distribution over all 512 tokens that predicts each base, in nats; 0 where not scored."""
 
     @_builtins.property
     def alternative_ids(self) -> _tensor_pb2.Tensor:
-        """INT32 [L, alternatives], most likely first."""
+        """INT32 [L, alternatives], most likely first, of the strand that was read. Not for BOTH."""
 
     @_builtins.property
     def alternative_log_probs(self) -> _tensor_pb2.Tensor:
         """Their log-probabilities, same shape."""
+
+    @_builtins.property
+    def timings(self) -> _usage_pb2.Timings:
+        """Where the time of this item went."""
 
     def __init__(
         self,
@@ -843,10 +884,11 @@ class SequenceScore(_message.Message):
         entropy: _tensor_pb2.Tensor | None = ...,
         alternative_ids: _tensor_pb2.Tensor | None = ...,
         alternative_log_probs: _tensor_pb2.Tensor | None = ...,
+        timings: _usage_pb2.Timings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alternative_ids", b"alternative_ids", "alternative_log_probs", b"alternative_log_probs", "entropy", b"entropy", "per_base", b"per_base"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alternative_ids", b"alternative_ids", "alternative_log_probs", b"alternative_log_probs", "entropy", b"entropy", "per_base", b"per_base", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternative_ids", b"alternative_ids", "alternative_log_probs", b"alternative_log_probs", "entropy", b"entropy", "id", b"id", "item_index", b"item_index", "mean_log_likelihood", b"mean_log_likelihood", "num_other_characters", b"num_other_characters", "num_scored_bases", b"num_scored_bases", "per_base", b"per_base", "perplexity", b"perplexity", "sum_log_likelihood", b"sum_log_likelihood"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternative_ids", b"alternative_ids", "alternative_log_probs", b"alternative_log_probs", "entropy", b"entropy", "id", b"id", "item_index", b"item_index", "mean_log_likelihood", b"mean_log_likelihood", "num_other_characters", b"num_other_characters", "num_scored_bases", b"num_scored_bases", "per_base", b"per_base", "perplexity", b"perplexity", "sum_log_likelihood", b"sum_log_likelihood", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -887,6 +929,138 @@ class ScoreSequencesResponse(_message.Message):
 Global___ScoreSequencesResponse: _TypeAlias = ScoreSequencesResponse  # noqa: Y015
 
 @_typing.final
+class StreamScoreSequencesRequest(_message.Message):
+    """Request of StreamScoreSequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    STRAND_FIELD_NUMBER: _builtins.int
+    PREPEND_BOS_FIELD_NUMBER: _builtins.int
+    INCLUDE_PER_BASE_FIELD_NUMBER: _builtins.int
+    NUM_ALTERNATIVES_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name or alias of the model."""
+    strand: Global___Strand.ValueType
+    """Which strand."""
+    prepend_bos: _builtins.bool
+    """Read a start token first, so that the first base is scored too."""
+    include_per_base: _builtins.bool
+    """Also return values per base."""
+    num_alternatives: _builtins.int
+    """Most likely tokens to return per base, where values per base are."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForwardItem]:
+        """Sequences."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        items: _abc.Iterable[Global___ForwardItem] | None = ...,
+        strand: Global___Strand.ValueType = ...,
+        prepend_bos: _builtins.bool = ...,
+        include_per_base: _builtins.bool = ...,
+        num_alternatives: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_per_base", b"include_per_base", "items", b"items", "model", b"model", "num_alternatives", b"num_alternatives", "prepend_bos", b"prepend_bos", "strand", b"strand"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamScoreSequencesRequest: _TypeAlias = StreamScoreSequencesRequest  # noqa: Y015
+
+@_typing.final
+class SequenceScoreRows(_message.Message):
+    """Values per base of one sequence, as many rows as fit a message. Each slice is as the field of the same name of SequenceScore."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PER_BASE_FIELD_NUMBER: _builtins.int
+    ENTROPY_FIELD_NUMBER: _builtins.int
+    ALTERNATIVE_IDS_FIELD_NUMBER: _builtins.int
+    ALTERNATIVE_LOG_PROBS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def per_base(self) -> _tensor_pb2.TensorSlice:
+        """Log-probabilities."""
+
+    @_builtins.property
+    def entropy(self) -> _tensor_pb2.TensorSlice:
+        """Entropies."""
+
+    @_builtins.property
+    def alternative_ids(self) -> _tensor_pb2.TensorSlice:
+        """Most likely tokens."""
+
+    @_builtins.property
+    def alternative_log_probs(self) -> _tensor_pb2.TensorSlice:
+        """Their log-probabilities."""
+
+    def __init__(
+        self,
+        *,
+        per_base: _tensor_pb2.TensorSlice | None = ...,
+        entropy: _tensor_pb2.TensorSlice | None = ...,
+        alternative_ids: _tensor_pb2.TensorSlice | None = ...,
+        alternative_log_probs: _tensor_pb2.TensorSlice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alternative_ids", b"alternative_ids", "alternative_log_probs", b"alternative_log_probs", "entropy", b"entropy", "per_base", b"per_base"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternative_ids", b"alternative_ids", "alternative_log_probs", b"alternative_log_probs", "entropy", b"entropy", "per_base", b"per_base"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SequenceScoreRows: _TypeAlias = SequenceScoreRows  # noqa: Y015
+
+@_typing.final
+class StreamScoreSequencesResponse(_message.Message):
+    """One message of StreamScoreSequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_INDEX_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    item_index: _builtins.int
+    """Position of the item in the request."""
+    id: _builtins.str
+    """As in the request."""
+    @_builtins.property
+    def rows(self) -> Global___SequenceScoreRows:
+        """Some of its rows, in order and without gaps."""
+
+    @_builtins.property
+    def score(self) -> Global___SequenceScore:
+        """Its score without values per base: its last message."""
+
+    @_builtins.property
+    def failed(self) -> _status_pb2.Status:
+        """It failed, and this is its last message."""
+
+    def __init__(
+        self,
+        *,
+        item_index: _builtins.int = ...,
+        id: _builtins.str = ...,
+        rows: Global___SequenceScoreRows | None = ...,
+        score: Global___SequenceScore | None = ...,
+        failed: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "rows", b"rows", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "id", b"id", "item_index", b"item_index", "rows", b"rows", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["rows", "score", "failed"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StreamScoreSequencesResponse: _TypeAlias = StreamScoreSequencesResponse  # noqa: Y015
+
+@_typing.final
 class Variant(_message.Message):
     """A replacement in the reference."""
 
@@ -917,21 +1091,52 @@ class Variant(_message.Message):
 Global___Variant: _TypeAlias = Variant  # noqa: Y015
 
 @_typing.final
+class SequencePair(_message.Message):
+    """Two whole sequences to compare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    ALT_FIELD_NUMBER: _builtins.int
+    ref: _builtins.str
+    """The reference."""
+    alt: _builtins.str
+    """The variant of it."""
+    def __init__(
+        self,
+        *,
+        ref: _builtins.str = ...,
+        alt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alt", b"alt", "ref", b"ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SequencePair: _TypeAlias = SequencePair  # noqa: Y015
+
+@_typing.final
 class VariantsItem(_message.Message):
-    """One reference and its variants."""
+    """One reference and its variants, or pairs of whole sequences: one of the two."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     VARIANTS_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name of the caller's choice, returned with the result."""
     reference: _builtins.str
-    """Reference, plus strand."""
+    """Reference, plus strand; with `variants`."""
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]:
-        """Variants, each applied alone."""
+        """Variants of the reference, each applied alone."""
+
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SequencePair]:
+        """Pairs, each read whole."""
 
     def __init__(
         self,
@@ -939,10 +1144,11 @@ class VariantsItem(_message.Message):
         id: _builtins.str = ...,
         reference: _builtins.str = ...,
         variants: _abc.Iterable[Global___Variant] | None = ...,
+        pairs: _abc.Iterable[Global___SequencePair] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reference", b"reference", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "pairs", b"pairs", "reference", b"reference", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -961,7 +1167,9 @@ class StreamScoreVariantsRequest(_message.Message):
     model: _builtins.str
     """Name or alias of the model."""
     window_bases: _builtins.int
-    """Bases around each variant, half on each side. Unset: 8,192."""
+    """Bases read around each variant: from half a window before its position on, cut at the ends of the reference. The window with
+    an insertion or deletion is of the same length where the reference goes on far enough. Unset: 8,192.
+    """
     strand: Global___Strand.ValueType
     """Which strand."""
     @_builtins.property
@@ -998,7 +1206,7 @@ class VariantScore(_message.Message):
     REFERENCE_MEAN_LOG_LIKELIHOOD_FIELD_NUMBER: _builtins.int
     VARIANT_MEAN_LOG_LIKELIHOOD_FIELD_NUMBER: _builtins.int
     variant_index: _builtins.int
-    """Its place in the item's variants."""
+    """Its place in the item's variants or pairs."""
     delta_mean_log_likelihood: _builtins.float
     """Mean log-likelihood of the window with the variant less that without; below 0: less likely."""
     delta_sum_log_likelihood: _builtins.float
@@ -1101,3 +1309,173 @@ class StreamScoreVariantsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___StreamScoreVariantsResponse: _TypeAlias = StreamScoreVariantsResponse  # noqa: Y015
+
+@_typing.final
+class ScanItem(_message.Message):
+    """One region of a reference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Name of the caller's choice, returned with the result."""
+    reference: _builtins.str
+    """Reference, plus strand."""
+    start: _builtins.int
+    """First base of the region, 0-based."""
+    end: _builtins.int
+    """The base after the last. Unset: the length of the reference."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "end", b"end", "id", b"id", "reference", b"reference", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__end: _TypeAlias = _typing.Literal["end"]  # noqa: Y015
+    _WhichOneofArgType__end: _TypeAlias = _typing.Literal["_end", b"_end"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end) -> _WhichOneofReturnType__end | None: ...
+
+Global___ScanItem: _TypeAlias = ScanItem  # noqa: Y015
+
+@_typing.final
+class StreamScanVariantsRequest(_message.Message):
+    """Request of StreamScanVariants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    WINDOW_BASES_FIELD_NUMBER: _builtins.int
+    STRAND_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name or alias of the model."""
+    mode: Global___ScanMode.ValueType
+    """How. The answer names it."""
+    window_bases: _builtins.int
+    """Bases read: one window for the whole region, centred on it, cut at the ends of the reference and never shorter than the
+    region. Unset: 8,192.
+    """
+    strand: Global___Strand.ValueType
+    """Which strand."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScanItem]:
+        """Regions."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        items: _abc.Iterable[Global___ScanItem] | None = ...,
+        mode: Global___ScanMode.ValueType = ...,
+        window_bases: _builtins.int | None = ...,
+        strand: Global___Strand.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_window_bases", b"_window_bases", "window_bases", b"window_bases"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window_bases", b"_window_bases", "items", b"items", "mode", b"mode", "model", b"model", "strand", b"strand", "window_bases", b"window_bases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__window_bases: _TypeAlias = _typing.Literal["window_bases"]  # noqa: Y015
+    _WhichOneofArgType__window_bases: _TypeAlias = _typing.Literal["_window_bases", b"_window_bases"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__window_bases) -> _WhichOneofReturnType__window_bases | None: ...
+
+Global___StreamScanVariantsRequest: _TypeAlias = StreamScanVariantsRequest  # noqa: Y015
+
+@_typing.final
+class ScanRows(_message.Message):
+    """Deltas of one region, as many rows as fit a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELTAS_FIELD_NUMBER: _builtins.int
+    MEAN_DELTA_FIELD_NUMBER: _builtins.int
+    MIN_DELTA_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    recipe: _builtins.str
+    """Window, strand, mode, model and type of the numbers, in words."""
+    last: _builtins.bool
+    """The item is complete with this message."""
+    @_builtins.property
+    def deltas(self) -> _tensor_pb2.TensorSlice:
+        """[bases of the region, 4]: change of the sum of log-likelihoods by A, C, G and T in this place; 0 for the base that is there."""
+
+    @_builtins.property
+    def mean_delta(self) -> _tensor_pb2.TensorSlice:
+        """[bases of the region]: mean over the three substitutions."""
+
+    @_builtins.property
+    def min_delta(self) -> _tensor_pb2.TensorSlice:
+        """[bases of the region]: the lowest of the three."""
+
+    @_builtins.property
+    def timings(self) -> _usage_pb2.Timings:
+        """Where the time of this item went; set with `last`."""
+
+    def __init__(
+        self,
+        *,
+        deltas: _tensor_pb2.TensorSlice | None = ...,
+        mean_delta: _tensor_pb2.TensorSlice | None = ...,
+        min_delta: _tensor_pb2.TensorSlice | None = ...,
+        recipe: _builtins.str = ...,
+        last: _builtins.bool = ...,
+        timings: _usage_pb2.Timings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deltas", b"deltas", "mean_delta", b"mean_delta", "min_delta", b"min_delta", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deltas", b"deltas", "last", b"last", "mean_delta", b"mean_delta", "min_delta", b"min_delta", "recipe", b"recipe", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanRows: _TypeAlias = ScanRows  # noqa: Y015
+
+@_typing.final
+class StreamScanVariantsResponse(_message.Message):
+    """One message of StreamScanVariants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_INDEX_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    item_index: _builtins.int
+    """Position of the item in the request."""
+    id: _builtins.str
+    """As in the request."""
+    @_builtins.property
+    def rows(self) -> Global___ScanRows:
+        """Some or all of its rows."""
+
+    @_builtins.property
+    def failed(self) -> _status_pb2.Status:
+        """It failed, and this is its last message."""
+
+    def __init__(
+        self,
+        *,
+        item_index: _builtins.int = ...,
+        id: _builtins.str = ...,
+        rows: Global___ScanRows | None = ...,
+        failed: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "rows", b"rows"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "id", b"id", "item_index", b"item_index", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["rows", "failed"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StreamScanVariantsResponse: _TypeAlias = StreamScanVariantsResponse  # noqa: Y015

@@ -64,10 +64,20 @@ class Evo2ServiceStub:
                 request_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.ScoreSequencesRequest.SerializeToString,
                 response_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.ScoreSequencesResponse.FromString,
                 _registered_method=True)
+        self.StreamScoreSequences = channel.unary_stream(
+                '/primase.evo2.v1.Evo2Service/StreamScoreSequences',
+                request_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreSequencesRequest.SerializeToString,
+                response_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreSequencesResponse.FromString,
+                _registered_method=True)
         self.StreamScoreVariants = channel.unary_stream(
                 '/primase.evo2.v1.Evo2Service/StreamScoreVariants',
                 request_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreVariantsRequest.SerializeToString,
                 response_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreVariantsResponse.FromString,
+                _registered_method=True)
+        self.StreamScanVariants = channel.unary_stream(
+                '/primase.evo2.v1.Evo2Service/StreamScanVariants',
+                request_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScanVariantsRequest.SerializeToString,
+                response_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScanVariantsResponse.FromString,
                 _registered_method=True)
 
 
@@ -110,7 +120,15 @@ class Evo2ServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ScoreSequences(self, request, context):
-        """Log-likelihood of whole sequences.
+        """Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
+        limit: use StreamScoreSequences.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamScoreSequences(self, request, context):
+        """The same for any number and length: values per base in whole rows. Items in order, a bad one fails alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +136,14 @@ class Evo2ServiceServicer:
 
     def StreamScoreVariants(self, request, context):
         """Change of log-likelihood by variants. Items in order, a bad one fails alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamScanVariants(self, request, context):
+        """Change of log-likelihood by every substitution of every base of a region (in-silico saturation). Items in order, a bad one
+        fails alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,10 +177,20 @@ def add_Evo2ServiceServicer_to_server(servicer, server):
                     request_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.ScoreSequencesRequest.FromString,
                     response_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.ScoreSequencesResponse.SerializeToString,
             ),
+            'StreamScoreSequences': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamScoreSequences,
+                    request_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreSequencesRequest.FromString,
+                    response_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreSequencesResponse.SerializeToString,
+            ),
             'StreamScoreVariants': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamScoreVariants,
                     request_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreVariantsRequest.FromString,
                     response_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreVariantsResponse.SerializeToString,
+            ),
+            'StreamScanVariants': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamScanVariants,
+                    request_deserializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScanVariantsRequest.FromString,
+                    response_serializer=primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScanVariantsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -308,6 +344,33 @@ class Evo2Service:
             _registered_method=True)
 
     @staticmethod
+    def StreamScoreSequences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/primase.evo2.v1.Evo2Service/StreamScoreSequences',
+            primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreSequencesRequest.SerializeToString,
+            primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreSequencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def StreamScoreVariants(request,
             target,
             options=(),
@@ -324,6 +387,33 @@ class Evo2Service:
             '/primase.evo2.v1.Evo2Service/StreamScoreVariants',
             primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreVariantsRequest.SerializeToString,
             primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScoreVariantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamScanVariants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/primase.evo2.v1.Evo2Service/StreamScanVariants',
+            primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScanVariantsRequest.SerializeToString,
+            primase_dot_evo2_dot_v1_dot_evo2__service__pb2.StreamScanVariantsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,9 +51,17 @@ class Evo2ServiceStub:
     StreamForward: _grpc.UnaryStreamMultiCallable[_evo2_service_pb2.StreamForwardRequest, _evo2_service_pb2.StreamForwardResponse]
     """The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone."""
     ScoreSequences: _grpc.UnaryUnaryMultiCallable[_evo2_service_pb2.ScoreSequencesRequest, _evo2_service_pb2.ScoreSequencesResponse]
-    """Log-likelihood of whole sequences."""
+    """Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
+    limit: use StreamScoreSequences.
+    """
+    StreamScoreSequences: _grpc.UnaryStreamMultiCallable[_evo2_service_pb2.StreamScoreSequencesRequest, _evo2_service_pb2.StreamScoreSequencesResponse]
+    """The same for any number and length: values per base in whole rows. Items in order, a bad one fails alone."""
     StreamScoreVariants: _grpc.UnaryStreamMultiCallable[_evo2_service_pb2.StreamScoreVariantsRequest, _evo2_service_pb2.StreamScoreVariantsResponse]
     """Change of log-likelihood by variants. Items in order, a bad one fails alone."""
+    StreamScanVariants: _grpc.UnaryStreamMultiCallable[_evo2_service_pb2.StreamScanVariantsRequest, _evo2_service_pb2.StreamScanVariantsResponse]
+    """Change of log-likelihood by every substitution of every base of a region (in-silico saturation). Items in order, a bad one
+    fails alone.
+    """
 
 @_typing.type_check_only
 class Evo2ServiceAsyncStub(Evo2ServiceStub):
@@ -78,9 +86,17 @@ class Evo2ServiceAsyncStub(Evo2ServiceStub):
     StreamForward: _aio.UnaryStreamMultiCallable[_evo2_service_pb2.StreamForwardRequest, _evo2_service_pb2.StreamForwardResponse]  # type: ignore[assignment]
     """The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone."""
     ScoreSequences: _aio.UnaryUnaryMultiCallable[_evo2_service_pb2.ScoreSequencesRequest, _evo2_service_pb2.ScoreSequencesResponse]  # type: ignore[assignment]
-    """Log-likelihood of whole sequences."""
+    """Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
+    limit: use StreamScoreSequences.
+    """
+    StreamScoreSequences: _aio.UnaryStreamMultiCallable[_evo2_service_pb2.StreamScoreSequencesRequest, _evo2_service_pb2.StreamScoreSequencesResponse]  # type: ignore[assignment]
+    """The same for any number and length: values per base in whole rows. Items in order, a bad one fails alone."""
     StreamScoreVariants: _aio.UnaryStreamMultiCallable[_evo2_service_pb2.StreamScoreVariantsRequest, _evo2_service_pb2.StreamScoreVariantsResponse]  # type: ignore[assignment]
     """Change of log-likelihood by variants. Items in order, a bad one fails alone."""
+    StreamScanVariants: _aio.UnaryStreamMultiCallable[_evo2_service_pb2.StreamScanVariantsRequest, _evo2_service_pb2.StreamScanVariantsResponse]  # type: ignore[assignment]
+    """Change of log-likelihood by every substitution of every base of a region (in-silico saturation). Items in order, a bad one
+    fails alone.
+    """
 
 class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
     """Evo 2, a DNA language model that reads from left to right.
@@ -132,7 +148,17 @@ class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evo2_service_pb2.ScoreSequencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evo2_service_pb2.ScoreSequencesResponse, _abc.Awaitable[_evo2_service_pb2.ScoreSequencesResponse]]:
-        """Log-likelihood of whole sequences."""
+        """Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
+        limit: use StreamScoreSequences.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamScoreSequences(
+        self,
+        request: _evo2_service_pb2.StreamScoreSequencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_evo2_service_pb2.StreamScoreSequencesResponse], _abc.AsyncIterator[_evo2_service_pb2.StreamScoreSequencesResponse]]:
+        """The same for any number and length: values per base in whole rows. Items in order, a bad one fails alone."""
 
     @_abc_1.abstractmethod
     def StreamScoreVariants(
@@ -141,5 +167,15 @@ class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_evo2_service_pb2.StreamScoreVariantsResponse], _abc.AsyncIterator[_evo2_service_pb2.StreamScoreVariantsResponse]]:
         """Change of log-likelihood by variants. Items in order, a bad one fails alone."""
+
+    @_abc_1.abstractmethod
+    def StreamScanVariants(
+        self,
+        request: _evo2_service_pb2.StreamScanVariantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_evo2_service_pb2.StreamScanVariantsResponse], _abc.AsyncIterator[_evo2_service_pb2.StreamScanVariantsResponse]]:
+        """Change of log-likelihood by every substitution of every base of a region (in-silico saturation). Items in order, a bad one
+        fails alone.
+        """
 
 def add_Evo2ServiceServicer_to_server(servicer: Evo2ServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,6 +34,8 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     """Answers."""
     MODEL_STATE_FAILED: _ModelState.ValueType  # 3
     """Could not be loaded; `state_detail` says why."""
+    MODEL_STATE_UNVERIFIED: _ModelState.ValueType  # 4
+    """Loaded, but its numbers on this device are not known to be right: calls are refused with PRECISION_UNVERIFIED."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """Whether a model can answer."""
@@ -46,6 +48,8 @@ MODEL_STATE_READY: ModelState.ValueType  # 2
 """Answers."""
 MODEL_STATE_FAILED: ModelState.ValueType  # 3
 """Could not be loaded; `state_detail` says why."""
+MODEL_STATE_UNVERIFIED: ModelState.ValueType  # 4
+"""Loaded, but its numbers on this device are not known to be right: calls are refused with PRECISION_UNVERIFIED."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 class _ModelFamily:
@@ -136,6 +140,8 @@ class _EstimateOutputEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Estima
     """A number per pair of positions, for each layer and head asked for."""
     ESTIMATE_OUTPUT_GENERATION: _EstimateOutput.ValueType  # 8
     """New tokens."""
+    ESTIMATE_OUTPUT_SCORE: _EstimateOutput.ValueType  # 9
+    """A log-likelihood per sequence."""
 
 class EstimateOutput(_EstimateOutput, metaclass=_EstimateOutputEnumTypeWrapper):
     """An optional output, as far as it changes the cost of a request."""
@@ -158,6 +164,8 @@ ESTIMATE_OUTPUT_ATTENTION_MAPS: EstimateOutput.ValueType  # 7
 """A number per pair of positions, for each layer and head asked for."""
 ESTIMATE_OUTPUT_GENERATION: EstimateOutput.ValueType  # 8
 """New tokens."""
+ESTIMATE_OUTPUT_SCORE: EstimateOutput.ValueType  # 9
+"""A log-likelihood per sequence."""
 Global___EstimateOutput: _TypeAlias = EstimateOutput  # noqa: Y015
 
 @_typing.final
@@ -170,6 +178,7 @@ class Weights(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CHECKSUM_FIELD_NUMBER: _builtins.int
     TRAINED_FIELD_NUMBER: _builtins.int
+    VERIFIED_FIELD_NUMBER: _builtins.int
     source: Global___WeightsSource.ValueType
     """Where they came from."""
     revision: _builtins.str
@@ -178,6 +187,10 @@ class Weights(_message.Message):
     """`sha256:` and the digest over the files read, in order of name; empty for random weights."""
     trained: _builtins.bool
     """The weights were trained. Where false, the numbers have the right shape and no meaning."""
+    verified: _builtins.bool
+    """The whole self test of the family reproduced the published values with these weights on this device and in this precision.
+    Where there is no such test, false.
+    """
     def __init__(
         self,
         *,
@@ -185,10 +198,11 @@ class Weights(_message.Message):
         revision: _builtins.str = ...,
         checksum: _builtins.str = ...,
         trained: _builtins.bool = ...,
+        verified: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "revision", b"revision", "source", b"source", "trained", b"trained"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "revision", b"revision", "source", b"source", "trained", b"trained", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
