@@ -12,8 +12,9 @@ from google.rpc import error_details_pb2
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb
 from primase.models.v1 import model_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
+from primase_server.models.checksum import checksum
 from primase_server.models.esm2.alphabet import TOKENS
-from primase_server.models.esm2.weights import FIXTURE, checksum
+from primase_server.models.esm2.weights import FIXTURE
 from primase_server.settings import ModelSettings
 from tests.rpc.esm2 import HEADS, MODEL, encode_request, long_protein, options, stream_request
 from tests.rpc.live import SETTINGS, Live, detail, limited, refusal, serving

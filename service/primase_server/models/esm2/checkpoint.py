@@ -1,11 +1,9 @@
 """What every checkpoint layout is read into: a shape, and tensors under fair-esm's names.
 
-    CheckpointError (ValueError)        the file is not an ESM-2 checkpoint we can serve
-
 Tensors are looked at before any of them is read, and each is read only when it is asked for.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,42 +11,12 @@ import torch
 from torch import Tensor
 
 from primase_server.models.esm2.config import VOCABULARY_SIZE, Esm2Config
+from primase_server.models.stored import CheckpointError, StoredTensor, StoredTensors, reject
 
 EMBEDDING = "embed_tokens.weight"
 TIED_COPY = "lm_head.weight"
 LM_HEAD = "lm_head."
 CONTACT_HEAD = "contact_head."
-
-_MAX_NAMED = 8  # tensors listed in one error
-
-
-class CheckpointError(ValueError):
-    """The file is damaged, or is not an ESM-2 checkpoint in a layout we know."""
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor still in its file."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    read: Callable[[], Tensor]
-
-
-class StoredTensors(Mapping[str, Tensor]):
-    """Tensors read from their files one at a time, each time they are asked for."""
-
-    def __init__(self, stored: Mapping[str, StoredTensor]) -> None:
-        self._stored = stored
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._stored[name].read()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored)
-
-    def __len__(self) -> int:
-        return len(self._stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +42,9 @@ def check(
     missing = [
         name for name in expected if name not in stored and not name.startswith(tuple(optional))
     ]
-    _reject("lacks", (name for name in missing if name != TIED_COPY))
-    _reject("has unknown", (name for name in stored if name not in expected))
-    _reject(
+    reject("lacks", (name for name in missing if name != TIED_COPY))
+    reject("has unknown", (name for name in stored if name not in expected))
+    reject(
         "has misshapen",
         (
             f"{name} {list(found.shape)}, not {list(expected[name])}"
@@ -84,9 +52,7 @@ def check(
             if found.shape != expected[name]
         ),
     )
-    _reject(
-        "has non-float", (n for n, found in stored.items() if not found.dtype.is_floating_point)
-    )
+    reject("has non-float", (n for n, found in stored.items() if not found.dtype.is_floating_point))
     if TIED_COPY in stored:
         _check_tied(stored)
     kept = {name: tensor for name, tensor in stored.items() if name != TIED_COPY}
@@ -148,15 +114,6 @@ def _check_tied(stored: Mapping[str, StoredTensor]) -> None:
 
 def _has_any(stored: Mapping[str, StoredTensor], prefix: str) -> bool:
     return any(name.startswith(prefix) for name in stored)
-
-
-def _reject(verb: str, names: Iterable[str]) -> None:
-    found = list(names)
-    if not found:
-        return
-    listed = ", ".join(name[:120] for name in found[:_MAX_NAMED])
-    more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
-    raise CheckpointError(f"the checkpoint {verb} tensors: {listed}{more}")
 
 
 def _affine(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:

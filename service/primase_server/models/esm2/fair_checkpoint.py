@@ -9,14 +9,13 @@ from torch import Tensor
 
 from primase_server.models.esm2.checkpoint import (
     Checkpoint,
-    CheckpointError,
-    StoredTensor,
     check,
     shape_of,
     whole_number,
 )
 from primase_server.models.esm2.config import Esm2Config
-from primase_server.models.esm2.restricted import load_restricted, named_tensors, stored_tensor
+from primase_server.models.restricted import load_restricted, named_tensors, stored_tensor
+from primase_server.models.stored import CheckpointError, StoredTensor
 
 REGRESSION_SUFFIX = "-contact-regression.pt"
 

@@ -15,14 +15,13 @@ from safetensors import SafetensorError, safe_open
 from primase_server.models.esm2.alphabet import MASK_ID, PAD_ID
 from primase_server.models.esm2.checkpoint import (
     Checkpoint,
-    CheckpointError,
-    StoredTensor,
     check,
     shape_of,
     whole_number,
 )
 from primase_server.models.esm2.config import VOCABULARY_SIZE, Esm2Config
-from primase_server.models.esm2.restricted import load_restricted, named_tensors, stored_tensor
+from primase_server.models.restricted import load_restricted, named_tensors, stored_tensor
+from primase_server.models.stored import CheckpointError, StoredTensor
 
 CONFIG = "config.json"
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")

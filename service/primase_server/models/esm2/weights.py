@@ -1,7 +1,6 @@
 """Where an ESM-2 model's weights come from, and a model made of them."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +8,17 @@ import torch
 from torch import Tensor
 
 from primase_server.models.card import Weights, WeightsSource
-from primase_server.models.esm2.checkpoint import Checkpoint, CheckpointError
+from primase_server.models.checksum import checksum
+from primase_server.models.esm2.checkpoint import Checkpoint
 from primase_server.models.esm2.config import VARIANTS, Esm2Config
 from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_fair
 from primase_server.models.esm2.hub_checkpoint import find_weights, open_hub
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.random_state import RandomState
 from primase_server.models.linear import MakeProduct, plain
+from primase_server.models.stored import CheckpointError
 
 FIXTURE = Path(__file__).parent / "fixture" / "esm2_fixture.pt"
-
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -85,16 +84,6 @@ def open_checkpoint(path: Path) -> Checkpoint:
     raise CheckpointError(
         f"{path.name} is none of a fair-esm .pt, a .safetensors file and the hub's .bin"
     )
-
-
-def checksum(files: Iterable[Path]) -> str:
-    """`sha256:` and the digest over the bytes of the files, in order of name."""
-    digest = hashlib.sha256()
-    for path in sorted(files, key=lambda path: path.name):
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _path_and_kind(source: LocalWeights | FixtureWeights) -> tuple[Path, WeightsSource]:

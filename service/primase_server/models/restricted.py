@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from primase_server.models.esm2.checkpoint import CheckpointError, StoredTensor
+from primase_server.models.stored import CheckpointError, StoredTensor
 
 
 def load_restricted(path: Path, *allowed: type) -> object:
