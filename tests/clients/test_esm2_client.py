@@ -9,15 +9,8 @@ import pytest
 
 from primase import VariantQuery, exceptions
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
-from primase.results import (
-    Candidate,
-    ItemResult,
-    MaskPrediction,
-    Prediction,
-    SequenceScore,
-    Timings,
-    VariantScore,
-)
+from primase.esm2_results import Candidate, MaskPrediction, Prediction, SequenceScore, VariantScore
+from primase.results import ItemResult, Timings
 from primase.tensors import row_slices, to_tensor
 from primase.type.v1.tensor_pb2 import DATA_TYPE_BFLOAT16
 from primase.type.v1.usage_pb2 import Timings as TimingsMessage

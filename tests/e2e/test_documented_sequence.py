@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 import primase
 from primase.esm2_client import Esm2
+from primase.esm2_results import Encoding
 from primase.names import IncludeName
-from primase.results import Encoding
 from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
 
 OUTPUTS: tuple[IncludeName, ...] = ("mean", "contacts", "logits", "attentions")

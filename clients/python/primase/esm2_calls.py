@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from primase.collectors import EncodingCollector, ScoreCollector, VariantsCollector
 from primase.esm2.v1.esm2_service_pb2 import (
     AttentionHead,
     EncodeItem,
@@ -24,8 +23,9 @@ from primase.esm2.v1.esm2_service_pb2 import (
     VariantMethod,
     VariantsItem,
 )
+from primase.esm2_collectors import EncodingCollector, ScoreCollector, VariantsCollector
+from primase.esm2_results import Encoding, SequenceScore, VariantScores
 from primase.predict_exchange import PredictExchange
-from primase.results import Encoding, SequenceScore, VariantScores
 from primase.sequences import Sequences, VariantQueries, VariantQuery, named_sequences
 from primase.stream_exchange import StreamExchange
 from primase.tensors import SliceAssembler

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from primase import esm2_calls
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
+from primase.esm2_results import Encoding, Prediction, SequenceScore, VariantScores
 from primase.names import (
     DataTypeName,
     IncludeName,
@@ -15,7 +16,7 @@ from primase.names import (
     ScoreModeName,
     VariantMethodName,
 )
-from primase.results import Encoding, ItemResult, Prediction, SequenceScore, VariantScores
+from primase.results import ItemResult
 from primase.sequences import Sequences, VariantQueries
 from primase.tensors import SliceAssembler
 from primase.transport import Transport

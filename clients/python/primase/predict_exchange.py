@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
+from primase.esm2_results import Candidate, MaskPrediction, Prediction
 from primase.exchange import Exchange
-from primase.results import Candidate, ItemResult, MaskPrediction, Prediction
+from primase.results import ItemResult
 from primase.tensors import to_array
 
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from primase.cli.bulk_run import Finished
 from primase.cli.journal import Entry, Head
+from primase.esm2_results import Encoding
 from primase.item_errors import problem_of
-from primase.results import Encoding, ItemResult
+from primase.results import ItemResult
 
 Array = NDArray[Any]
 

@@ -14,9 +14,10 @@ from primase.cli.sequence_input import SequenceInput, reads_sequences
 from primase.cli.table import JsonObject, Table, finished
 from primase.cli.table_run import SUFFIXES, TableRun
 from primase.client import Client
+from primase.esm2_results import MaskPrediction, Prediction
 from primase.fasta import Record
 from primase.item_errors import problem_of
-from primase.results import ItemResult, MaskPrediction, Prediction
+from primase.results import ItemResult
 
 HELP = """Predict the residues behind every <mask> in the proteins of INPUT (- is stdin).
 

@@ -14,10 +14,11 @@ from primase.cli.sequence_input import SequenceInput, reads_sequences
 from primase.cli.table import CellKind, JsonObject, Table, finished
 from primase.cli.table_run import SUFFIXES, TableRun
 from primase.client import Client
+from primase.esm2_results import SequenceScore
 from primase.fasta import Record
 from primase.item_errors import problem_of
 from primase.names import ScoreModeName
-from primase.results import ItemResult, SequenceScore
+from primase.results import ItemResult
 
 HELP = """Score the proteins of INPUT, FASTA or CSV (- is stdin), by their log-likelihood.
 

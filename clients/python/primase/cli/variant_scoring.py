@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from primase.cli.bulk_run import Finished
 from primase.cli.table import JsonObject, finished
 from primase.cli.variant_input import MeasuredQuery
+from primase.esm2_results import VariantScores
 from primase.exceptions import PrimaseError, RequestTooLarge
 from primase.item_errors import problem_of
-from primase.results import ItemResult, VariantScores
+from primase.results import ItemResult
 from primase.sequences import VariantQuery
 
 Call = Callable[[Iterable[VariantQuery]], Iterable[ItemResult[VariantScores]]]

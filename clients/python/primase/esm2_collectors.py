@@ -12,9 +12,9 @@ from primase.esm2.v1.esm2_service_pb2 import (
     StreamScoreSequencesResponse,
     StreamScoreVariantsResponse,
 )
-from primase.results import Encoding, SequenceScore, Timings, VariantScore, VariantScores
+from primase.esm2_results import Encoding, SequenceScore, VariantScore, VariantScores
+from primase.results import Timings
 from primase.tensors import SliceAssembler, to_array
-from primase.type.v1 import usage_pb2
 
 ArrayT = TypeVar("ArrayT")
 
@@ -44,7 +44,7 @@ class EncodingCollector(Generic[ArrayT]):
             logits=self._only(esm2_pb2.INCLUDE_LOGITS),
             attentions=self._only(esm2_pb2.INCLUDE_ATTENTIONS),
             attention_maps=self._arrays(esm2_pb2.INCLUDE_ATTENTION_MAPS),
-            timings=_timings(rows.timings),
+            timings=Timings.of(rows.timings),
         )
 
     def _by_layer(self, kind: int) -> dict[int, ArrayT]:
@@ -76,7 +76,7 @@ class ScoreCollector:
             perplexity=score.perplexity,
             num_scored_residues=score.num_scored_residues,
             per_residue=to_array(score.per_residue) if score.HasField("per_residue") else None,
-            timings=_timings(score.timings),
+            timings=Timings.of(score.timings),
         )
 
 
@@ -104,7 +104,7 @@ class VariantsCollector:
             scores=tuple(self._scores),
             scan=self._scanned(),
             scan_residues=self._scan_residues,
-            timings=_timings(rows.timings),
+            timings=Timings.of(rows.timings),
         )
 
     def _scanned(self) -> NDArray[Any] | None:
@@ -117,7 +117,3 @@ def _key(piece: EncodingSlice) -> _Key:
 
 def _name(value: str, prefix: str) -> str:
     return value.removeprefix(prefix).lower()
-
-
-def _timings(timings: usage_pb2.Timings) -> Timings:
-    return Timings(timings.queue_ms, timings.compute_ms, timings.total_ms)
