@@ -211,26 +211,9 @@ class _Reader:
 
 
 _IGNORED = frozenset(("PROTO", "FRAME"))
-_LITERALS = frozenset(
-    [
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "UNICODE",
-        "STRING",
-        "SHORT_BINSTRING",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "INT",
-        "LONG",
-        "LONG1",
-        "BINFLOAT",
-        "FLOAT",
-        "SHORT_BINBYTES",
-        "BINBYTES",
-    ]
-)
+_TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "SHORT_BINSTRING")
+_NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT")
+_LITERALS = frozenset((*_TEXTS, *_NUMBERS, "SHORT_BINBYTES", "BINBYTES"))
 _MADE: Mapping[str, Callable[[], object]] = {
     "MARK": lambda: _MARK,
     "NONE": lambda: None,
