@@ -101,7 +101,7 @@ def check(kernel: Kernel) -> Verdict:
     return Verdict(kernel, float(torch.tensor(errors).max()))
 
 
-def prepacked(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+def prepacked(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
     """The float32 product of oneDNN over a weight in its own blocked layout."""
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
     activation, form = ("gelu", "none") if with_gelu else ("none", "")
@@ -113,13 +113,14 @@ def prepacked(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Produ
     return product
 
 
-def int8(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+def int8(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
     """The product of 8-bit integers, summed in 32.
 
     Each row of x is centred and scaled to -127..127 by its own extremes, so that a row's result
     never depends on the other rows; the centre comes back as a multiple of W 1.
     """
     packed, row_sums = _pack_int8(weight)
+    shift = torch.zeros_like(row_sums) if bias is None else bias
 
     def multiply(x: Tensor, result: Tensor) -> None:
         high, low = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
@@ -129,12 +130,12 @@ def int8(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
         y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             levels, 1.0, _INT8_ZERO, packed
         )
-        torch.addcmul(bias, centre, row_sums, out=result).addcmul_(y, step)
+        torch.addcmul(shift, centre, row_sums, out=result).addcmul_(y, step)
         if with_gelu:
             gelu_(result)
 
     def product(x: Tensor) -> Tensor:
-        result = x.new_empty(len(x), len(bias))
+        result = x.new_empty(len(x), len(shift))
         for rows, part in zip(x.split(_INT8_ROWS), result.split(_INT8_ROWS), strict=True):
             multiply(rows, part)
         return result

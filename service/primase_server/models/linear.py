@@ -14,11 +14,11 @@ Product = Callable[[Tensor], Tensor]
 class MakeProduct(Protocol):
     """Turns a weight into its product; the weight may be given up for a packed form of it."""
 
-    def __call__(self, weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+    def __call__(self, weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
         """weight: [out, in], bias: [out]; `with_gelu` puts the exact GELU behind the product."""
 
 
-def plain(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+def plain(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
     """The product as torch does it, on any device and in any dtype."""
     if with_gelu:
         return lambda x: gelu_(F.linear(x, weight, bias))

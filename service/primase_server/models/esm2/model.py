@@ -20,6 +20,7 @@ from primase_server.models.esm2.batch import PackedBatch, Run
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.esm2.cost import heads_per_chunk
 from primase_server.models.linear import MakeProduct, plain
+from primase_server.models.rotary import rotate
 
 TRAINING_MASK_RATIO = 0.15 * 0.8
 
@@ -49,16 +50,6 @@ def rotary_tables(num_positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
     frequencies = 1.0 / 10000 ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     angles = torch.arange(num_positions, dtype=torch.float32)[:, None] * frequencies
     return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding over halves of the head; x: [..., head_dim], cos and sin of half that."""
-    low, high = x.chunk(2, dim=-1)
-    turned = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    turned_low, turned_high = turned.chunk(2, dim=-1)
-    torch.mul(low, cos, out=turned_low).addcmul_(high, sin, value=-1)
-    torch.mul(high, cos, out=turned_high).addcmul_(low, sin)
-    return turned
 
 
 def attention_probabilities(q: Tensor, k: Tensor) -> Tensor:
