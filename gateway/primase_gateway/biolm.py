@@ -143,7 +143,7 @@ class Dialect:
         gateway.authenticate(request)
         slug = request.path_params["slug"].lower()
         model = await find_model(gateway.catalogue, slug, gateway.catalogue.find)
-        mark_weights(request, model)
+        mark_weights(model)
         action = self.action(slug, model, request.path_params["action"])
         most_bytes = min(MAX_BODY_BYTES, gateway.settings.max_body_bytes)
         body = await self.read(request, most_bytes)

@@ -42,7 +42,7 @@ async def list_models(request: Request) -> Response:
     """All of them. Wants no token, as the original. Raises Refusal."""
     slugs = await biolm_slugs.served(Gateway.of(request))
     for slug in slugs:
-        mark_weights(request, slug.model)
+        mark_weights(slug.model)
     return _json([_entry(slug) for slug in slugs])
 
 
@@ -51,7 +51,7 @@ async def show_model(request: Request) -> Response:
     wanted = request.path_params["slug"].lower()
     for slug in await biolm_slugs.served(Gateway.of(request)):
         if slug.name == wanted:
-            mark_weights(request, slug.model)
+            mark_weights(slug.model)
             return _json(_entry(slug))
     raise Refusal("UNKNOWN_MODEL", f"Model {wanted[:128]!r} not found")
 

@@ -1,6 +1,7 @@
 """How the generations of the BioLM API say no: the hosted ones alike, the hub in its own way."""
 
-from primase_gateway.errors import Path, Refusal, Violation
+from primase_gateway import fastapi_errors
+from primase_gateway.errors import Path, Refusal
 
 BACKEND_ERROR = "An unexpected backend error occurred."
 
@@ -41,7 +42,7 @@ def hub_body(refusal: Refusal) -> Document:
     if refusal.http_status in (401, 429):
         return _credentials_or_pace(refusal)
     if refusal.http_status == 422:
-        return {"detail": [_entry(violation) for violation in refusal.violations]}
+        return fastapi_errors.document(refusal)
     if refusal.http_status == 400:
         return _coded(refusal.message, 400, "user.validation")
     if refusal.http_status == 404:
@@ -55,14 +56,3 @@ def hub_body(refusal: Refusal) -> Document:
 
 def _coded(detail: str, http_status: int, code: str) -> Document:
     return {"detail": detail, "errors": [], "status_code": http_status, "code": code}
-
-
-def _entry(violation: Violation) -> Document:
-    place = violation.path if violation.path[:1] == ("body",) else ("body", *violation.path)
-    entry: Document = {
-        "type": violation.kind,
-        "loc": place,
-        "msg": violation.message,
-        "input": violation.given,
-    }
-    return entry | ({"ctx": violation.context} if violation.context else {})

@@ -1,10 +1,9 @@
 """The BioLM API of the self-hosted hub: /api/v1/{slug}/{action}. Its errors are FastAPI's."""
 
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import orjson
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
@@ -38,16 +37,19 @@ from primase_gateway.biolm_schemas import (
 )
 from primase_gateway.body import BODY, read_body
 from primase_gateway.errors import Refusal, Violation
+from primase_gateway.fastapi_errors import (
+    NOT_AN_OBJECT,
+    parse_body,
+    parse_json,
+    refused,
+    unprocessable,
+)
 from primase_gateway.json_stream import JsonAnswer
-from primase_gateway.validation import parse
 
 JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 INCLUDES = ("mean", "per_token", "per_residue", "bos", "contacts", "logits", "attentions")
 RESIDUES = f"Residues can only be represented with '{PREDICT_ALPHABET}' characters"
 MEAN = ["mean"]
-NOT_AN_OBJECT = "Input should be a valid dictionary or object to extract fields from"
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 def _check_encode(text: str) -> str:
@@ -122,60 +124,28 @@ class LogProbRequest(Strict):
 async def _read(request: Request, max_bytes: int) -> object:
     try:
         body = await read_body(request, max_bytes)
-        if not body:
-            raise _refused(Violation(BODY, "Field required", kind="missing"))
-        if not JSON_TYPE.fullmatch(request.headers.get("content-type", "").strip()):
-            raise _refused(_not_an_object(body.decode(errors="replace")))
-        return _json(body)
     except Refusal as refusal:
-        raise _unprocessable(refusal) from None
+        raise unprocessable(refusal) from None
+    if body and not JSON_TYPE.fullmatch(request.headers.get("content-type", "").strip()):
+        raise refused(_not_an_object(body.decode(errors="replace")))
+    return parse_json(body)
 
 
 def _not_an_object(given: str) -> Violation:
     return Violation(BODY, NOT_AN_OBJECT, kind="model_attributes_type", given=given)
 
 
-def _json(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        place = (*BODY, error.pos)
-        context = {"error": error.msg}
-        raise _refused(
-            Violation(place, "JSON decode error", kind="json_invalid", given={}, context=context)
-        ) from None
-
-
-def _refused(violation: Violation) -> Refusal:
-    return Refusal("INVALID_PARAMETER", violation.message, [violation])
-
-
-def _unprocessable(refusal: Refusal) -> Refusal:
-    """What is wrong with a body is 422 here; anything else stays what it is."""
-    if refusal.http_status != 400:
-        return refusal
-    name = refusal.reason.name
-    return Refusal(name, refusal.message, refusal.violations, http_status=422)
-
-
-def _parse(kind: type[Parsed], body: object) -> Parsed:
-    try:
-        return parse(kind, body, from_attributes=True)
-    except Refusal as refusal:
-        raise _unprocessable(refusal) from None
-
-
 async def _encode(call: Call) -> JsonAnswer:
-    body = _parse(EncodeRequest, call.body)
+    body = parse_body(EncodeRequest, call.body)
     return await call.encode(body.items, body.params, _encoding)
 
 
 async def _predict(call: Call) -> JsonAnswer:
-    return await call.predict(_parse(PredictRequest, call.body).items, biolm_v3.prediction)
+    return await call.predict(parse_body(PredictRequest, call.body).items, biolm_v3.prediction)
 
 
 async def _log_prob(call: Call) -> JsonAnswer:
-    return await call.log_prob(_parse(LogProbRequest, call.body).items)
+    return await call.log_prob(parse_body(LogProbRequest, call.body).items)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:

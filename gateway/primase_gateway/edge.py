@@ -4,7 +4,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 MAX_LOGGED_PATH = 256
 WEIGHTS_HEADER = "x-primase-weights"
+PRECISION_HEADER = "x-primase-precision"
 WEIGHTS_LABELS = {
     models_pb.WEIGHTS_SOURCE_DEMO: "demo",
     models_pb.WEIGHTS_SOURCE_FIXTURE: "demo",
@@ -28,13 +29,22 @@ WEIGHTS_LABELS = {
 }
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+# Headers of the answer that warn of its numbers; made anew for each request.
+_marks: ContextVar[dict[str, str]] = ContextVar("marks")
 
 
-def mark_weights(request: Request, model: models_pb.Model) -> None:
+def mark_weights(model: models_pb.Model) -> None:
     """Let the answer say so where the model's weights are not the real ones."""
     label = WEIGHTS_LABELS.get(model.weights.source)
     if label is not None:
-        request.state.weights = label
+        _marks.get({})[WEIGHTS_HEADER] = label
+
+
+def mark_precision(metadata: Iterable[tuple[str, str | bytes]]) -> None:
+    """Let the answer say so where the service, in its metadata, doubts the model's precision."""
+    for key, value in metadata:
+        if key == PRECISION_HEADER and isinstance(value, str):
+            _marks.get({})[PRECISION_HEADER] = value
 
 
 @dataclass
@@ -46,11 +56,7 @@ class _Exchange:
     started_s: float = field(default_factory=time.monotonic)
     status: int = 0
     num_bytes: int = 0
-
-    @property
-    def weights(self) -> str | None:
-        label: str | None = self.scope["state"].get("weights")
-        return label
+    marks: dict[str, str] = field(default_factory=dict)
 
     def note(self, message: Message) -> None:
         """Takes down an outgoing message, and signs it if it is the first."""
@@ -58,8 +64,7 @@ class _Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id
-            if self.weights is not None:
-                headers[WEIGHTS_HEADER] = self.weights
+            headers.update(self.marks)
         elif message["type"] == "http.response.body":
             self.num_bytes += len(message.get("body", b""))
 
@@ -73,8 +78,7 @@ class _Exchange:
             "bytes": self.num_bytes,
             "request_id": self.request_id,
         }
-        if self.weights is not None:
-            fields["weights"] = self.weights
+        fields |= {key.removeprefix("x-primase-"): label for key, label in self.marks.items()}
         logger.info("request", extra={"fields": fields})
 
 
@@ -93,6 +97,7 @@ class Edge:
         exchange = _Exchange(scope, _request_id(scope))
         scope.setdefault("state", {})
         current_request_id.set(exchange.request_id)
+        _marks.set(exchange.marks)
 
         async def noted_send(message: Message) -> None:
             exchange.note(message)

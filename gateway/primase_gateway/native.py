@@ -66,7 +66,7 @@ async def list_models(request: Request) -> Response:
     message = proto_json.parse(dict(request.query_params), models_pb.ListModelsRequest)
     answer = await gateway.service.call(gateway.service.models.ListModels, message)
     for model in answer.models:
-        mark_weights(request, model)
+        mark_weights(model)
     return _json(proto_json.dump(answer))
 
 
@@ -76,7 +76,7 @@ async def get_model(request: Request) -> Response:
     gateway.authenticate(request)
     message = models_pb.GetModelRequest(model=request.path_params["model"])
     answer = await gateway.service.call(gateway.service.models.GetModel, message)
-    mark_weights(request, answer.model)
+    mark_weights(answer.model)
     return _json(proto_json.dump(answer))
 
 
@@ -88,7 +88,7 @@ async def act(request: Request) -> Response:
     if verb is None:
         raise Refusal("NOT_SERVED", "no such call", http_status=404)
     name = request.path_params["model"]
-    mark_weights(request, await gateway.catalogue.find(name))
+    mark_weights(await gateway.catalogue.find(name))
     document = await read_json(request, gateway.settings.max_body_bytes)
     message = _of_model(proto_json.parse(document, verb.request), name)
     method = verb.method(gateway.service)

@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from primase.esm2.v1 import esm2_service_pb2_grpc
+from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
-from primase_gateway.edge import current_request_id
+from primase_gateway.edge import current_request_id, mark_precision
 from primase_gateway.errors import from_rpc_error
 
 Req = TypeVar("Req", bound=Message)
@@ -35,6 +36,7 @@ class Service:
         self._deadline_s = deadline_s
         self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self.esm2 = esm2_service_pb2_grpc.Esm2ServiceStub(self._channel)
+        self.evo2 = evo2_service_pb2_grpc.Evo2ServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
             HEALTH_METHOD,
             request_serializer=HealthCheckRequest.SerializeToString,
@@ -51,19 +53,25 @@ class Service:
         """One answer for one request. Raises Refusal."""
         call = method(request, timeout=self._deadline_s, metadata=_metadata())
         try:
-            return await call
+            answer = await call
+            mark_precision(await call.initial_metadata())
+            return answer
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         finally:
             call.cancel()
 
     async def stream(
-        self, method: "grpc.aio.UnaryStreamMultiCallable[Req, Resp]", request: Req
+        self,
+        method: "grpc.aio.UnaryStreamMultiCallable[Req, Resp]",
+        request: Req,
+        deadline_s: float | None = None,
     ) -> AsyncGenerator[Resp, None]:
         """Many answers for one request; close the iterator to cancel the call. Raises Refusal."""
-        call = method(request, timeout=self._deadline_s, metadata=_metadata())
+        call = method(request, timeout=deadline_s or self._deadline_s, metadata=_metadata())
         try:
             async for response in call:
+                mark_precision(await call.initial_metadata())
                 yield response
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
