@@ -267,11 +267,11 @@ def test_a_step_is_no_longer_than_its_time_allows_but_never_empty() -> None:
     submit(scheduler, single("first", 10))
     batch = scheduler.plan(now_s=0.0)
     assert batch is not None
-    batch.run()
+    batch.run(lambda: None)
     batch.settle(now_s=1.0)
     for name, num_tokens in (("a", 15), ("b", 15), ("c", 20), ("long", 80)):
         submit(scheduler, single(name, num_tokens))
     while batch := scheduler.plan(now_s=1.0):
-        batch.run()
+        batch.run(lambda: None)
         batch.settle(now_s=1.0 + batch.num_tokens / 10)
     assert runner.names == [["first"], ["a", "b"], ["c"], ["long"]]

@@ -8,7 +8,7 @@ import pytest
 from primase_server.engine.engine import QueueState
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.local import LocalEngine
-from primase_server.engine.scheduler import Delivery, Recipient
+from primase_server.engine.scheduler import Delivery, GiveWay, Recipient, ShortStep
 from primase_server.errors import InternalError, ModelNotReady
 from tests.engine.toys import ROOMY, EchoRunner, ToyItem, read_all, toy_job, values
 
@@ -17,7 +17,7 @@ class BrokenStep:
     num_tokens = 1
     batch_size = 1
 
-    def run(self) -> None:
+    def run(self, give_way: GiveWay) -> None:
         raise ArithmeticError("run")
 
     def settle(self, now_s: float) -> list[Delivery]:
@@ -37,7 +37,7 @@ class BrokenScheduler:
         self._has_work = True
         return []
 
-    def plan(self, now_s: float) -> BrokenStep | None:
+    def plan(self, now_s: float, short: ShortStep | None = None) -> BrokenStep | None:
         if self._has_work and self._raises_in_plan:
             raise ArithmeticError("plan")
         return BrokenStep() if self._has_work else None

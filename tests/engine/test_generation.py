@@ -18,7 +18,7 @@ from primase_server.engine.events import (
 )
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.local import LocalEngine
-from primase_server.engine.scheduler import Delivery, Recipient
+from primase_server.engine.scheduler import Delivery, GiveWay, Recipient, ShortStep
 from primase_server.errors import Cancelled, NotServed
 from tests.engine.toys import ROOMY, WAIT_S, EchoRunner, ToyItem, read_all, toy_job, values
 
@@ -64,7 +64,7 @@ class CountingStep:
     def batch_size(self) -> int:
         return len(self.rows)
 
-    def run(self) -> None:
+    def run(self, give_way: GiveWay) -> None:
         assert self.gate.acquire(timeout=WAIT_S)
 
     def settle(self, now_s: float) -> Sequence[Delivery]:
@@ -91,7 +91,7 @@ class CountingScheduler:
         self.rows[recipient] = Counting(job, recipient, last_token=job.prompts[0][-1])
         return []
 
-    def plan(self, now_s: float) -> CountingStep | None:
+    def plan(self, now_s: float, short: ShortStep | None = None) -> CountingStep | None:
         ready = [row for row in self.rows.values() if self._is_ready(row)]
         return CountingStep(ready, self.gate) if ready else None
 

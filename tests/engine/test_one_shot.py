@@ -17,7 +17,7 @@ def test_a_job_forgotten_during_its_step_tells_nothing_and_owes_nothing() -> Non
     assert scheduler.state == QueueState(0, 1, 1, 10, 0.0)
     scheduler.forget(inbox)
     assert scheduler.state == QueueState(0, 0, 0, 10, 0.0)
-    step.run()
+    step.run(lambda: None)
     assert step.settle(now_s=2.0) == []
     assert scheduler.state == QueueState(0, 0, 0, 0, tokens_per_s=5.0)
 

@@ -148,7 +148,7 @@ def turn(scheduler: OneShotScheduler, now_s: float = 0.0, elapsed_s: float = 1.0
     step = scheduler.plan(now_s)
     if step is None:
         return False
-    step.run()
+    step.run(lambda: None)
     for delivery in step.settle(now_s + elapsed_s):
         delivery.recipient.deliver(delivery)
     return True

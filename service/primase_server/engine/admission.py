@@ -108,6 +108,10 @@ class Charge:
         account.num_charges += 1
         self._add(num_tokens, num_bytes, num_items)
 
+    def grow(self, num_bytes: int) -> None:
+        """Hold more, for what was made while the job ran; pausing bounds it, so nothing refuses."""
+        self._add(0, num_bytes, 0)
+
     def release(self, num_tokens: int = 0, num_bytes: int = 0, num_items: int = 0) -> None:
         self._add(-num_tokens, -num_bytes, -num_items)
 

@@ -12,16 +12,17 @@ a job that used room nobody else could use is set back for it by one batch at mo
 
 A step takes passes in that order. The first always goes. One that does not fit what is left is
 passed over for smaller ones behind it and keeps its place, so it is nearer to the front next time.
+A short step, which is run while a long one gives way, takes only what fits it, the first included.
 Lengths are not grouped beyond that: runners take ragged batches, and equal neighbours save nothing.
 
 Nobody starves. A pass that becomes the head of its job is started, unless the job pauses, before
 
     F * (B + n * k) + J * B
 
-tokens of other passes have been: n is its length, k the waiting jobs of its flow, B the budget of a
-step, F and J the most flows and jobs that wait at once. By the first term virtual time has reached
-its finish, so that whoever joins from then on is behind it; those still before it, one pass of each
-other job, go one or more in a step. Admission bounds F and J.
+tokens of other passes have been, short steps apart: n is its length, k the waiting jobs of its
+flow, B the budget of a step, F and J the most flows and jobs that wait at once. By the first term
+virtual time has reached its finish, so that whoever joins from then on is behind it; those still
+before it, one pass of each other job, go one or more in a step. Admission bounds F and J.
 """
 
 from collections import Counter
@@ -32,6 +33,7 @@ from typing import NamedTuple
 
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.queued_job import QueuedJob, QueuedPass
+from primase_server.engine.scheduler import ShortStep
 
 _MOST_PASSED_OVER = 64
 
@@ -51,6 +53,7 @@ class Batcher:
         self._order: list[tuple[float, int, QueuedJob]] = []
         self._places: dict[QueuedJob, _Place] = {}
         self._num_waiting: Counter[Hashable] = Counter()
+        self._waiting_for_room: dict[QueuedJob, None] = {}
         self._arrivals = count()
 
     def offer(self, job: QueuedJob) -> None:
@@ -59,6 +62,8 @@ class Batcher:
         if job in self._places and self._places[job].head is head:
             return
         self.withdraw(job)
+        if head is None and job.head is not None:
+            self._waiting_for_room[job] = None
         if head is not None:
             self._num_waiting[job.flow] += 1
             place = _Place(self._finish_of(head), next(self._arrivals), head)
@@ -67,21 +72,33 @@ class Batcher:
 
     def withdraw(self, job: QueuedJob) -> None:
         """Take the job out of the order; what is left in the heap is skipped when it comes up."""
+        self._waiting_for_room.pop(job, None)
         if self._places.pop(job, None) is not None:
             self._num_waiting[job.flow] -= 1
             if self._num_waiting[job.flow] == 0:
                 del self._num_waiting[job.flow]
 
-    def plan(self, now_s: float, max_tokens: int | None = None) -> list[QueuedPass]:
+    def offer_waiting(self) -> None:
+        """Room was made: give their places to the jobs that waited for some."""
+        for job in tuple(self._waiting_for_room):
+            self.offer(job)
+
+    def plan(
+        self, now_s: float, max_tokens: int | None = None, short: ShortStep | None = None
+    ) -> list[QueuedPass]:
         """Start the passes of one step: within both budgets, and none of an expired job.
 
-        `max_tokens` narrows the step further, for all but its first pass.
+        `max_tokens` narrows the step further, for all but its first pass; `short` for all.
         """
         left_bytes = self._limits.max_batch_bytes
         left_tokens = self._limits.max_batch_tokens
         if max_tokens is not None:
             left_tokens = min(left_tokens, max(1, max_tokens))
+        if short is not None:
+            left_tokens = min(left_tokens, short.max_tokens)
+            left_bytes = min(left_bytes, int(left_bytes * short.share))
         started: list[QueuedPass] = []
+        must_fit = short is not None
         passed_over: list[tuple[float, int, QueuedJob]] = []
         while self._order and left_tokens > 0 and len(passed_over) < _MOST_PASSED_OVER:
             finish, arrival, job = heappop(self._order)
@@ -91,13 +108,16 @@ class Batcher:
             work = place.head.work
             if job.has_expired(now_s):
                 self.withdraw(job)
-            elif started and (work.num_tokens > left_tokens or work.num_bytes > left_bytes):
+            elif place.head is not job.ready_head:
+                self.offer(job)
+            elif must_fit and (work.num_tokens > left_tokens or work.num_bytes > left_bytes):
                 passed_over.append((finish, arrival, job))
             else:
                 left_tokens -= work.num_tokens
                 left_bytes -= work.num_bytes
                 self._start(place, now_s)
                 started.append(place.head)
+                must_fit = True
         for waiting in passed_over:
             heappush(self._order, waiting)
         return started

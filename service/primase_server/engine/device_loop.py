@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from primase_server.engine.failures import log_exception
-from primase_server.engine.scheduler import Delivery, Planner, Step
+from primase_server.engine.scheduler import Delivery, GiveWay, Planner, ShortStep, Step
+
+# A long step gives way to work of at most this share of its tokens at a time, and as long as the
+# time given is at most this share of its own: so it takes at most half as long again.
+SHORT_TOKENS_SHARE = 1 / 8
+GIVEN_TIME_SHARE = 1 / 2
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,27 @@ class Turn:
 
     model: str
     planner: Planner
+
+
+@dataclass
+class Courtesy:
+    """What one long step has given to short work so far."""
+
+    num_tokens: int
+    started_s: float
+    given_s: float = 0.0
+
+    def offer(self, now_s: float) -> ShortStep | None:
+        """Bounds of a short step that may run now; None when none may."""
+        own_s = now_s - self.started_s - self.given_s
+        max_tokens = int(self.num_tokens * SHORT_TOKENS_SHARE)
+        if max_tokens < 1 or self.given_s > own_s * GIVEN_TIME_SHARE:
+            return None
+        return ShortStep(max_tokens, SHORT_TOKENS_SHARE)
+
+
+def _keep_on() -> None:
+    """A short step gives way to nothing."""
 
 
 class DeviceLoop:
@@ -81,29 +107,48 @@ class DeviceLoop:
             self._run(*planned)
         return planned is not None
 
+    def _give_way(self, courtesy: "Courtesy") -> None:
+        """Run one short step of any model, if one waits and the long step has time for it."""
+        short = courtesy.offer(time.monotonic())
+        if short is None:
+            return
+        with self._changed:
+            planned = None if self._is_stopping else self._look_round(short)
+        if planned is not None:
+            started_s = time.monotonic()
+            self._run(*planned, give_way=_keep_on)
+            courtesy.given_s += time.monotonic() - started_s
+
     def _next_step(self) -> tuple[Turn, Step] | None:
         """Wait for work; None once stopping."""
         with self._changed:
             while not self._is_stopping:
-                for turn in tuple(self._turns):
-                    if (step := self._plan(turn)) is not None:
-                        self._turns.remove(turn)
-                        self._turns.append(turn)
-                        return turn, step
+                if (planned := self._look_round()) is not None:
+                    return planned
                 self._changed.wait()
         return None
 
-    def _plan(self, turn: Turn) -> Step | None:
+    def _look_round(self, short: ShortStep | None = None) -> tuple[Turn, Step] | None:
+        for turn in tuple(self._turns):
+            if (step := self._plan(turn, short)) is not None:
+                if short is None:
+                    self._turns.remove(turn)
+                    self._turns.append(turn)
+                return turn, step
+        return None
+
+    def _plan(self, turn: Turn, short: ShortStep | None) -> Step | None:
         try:
-            return turn.planner.plan(time.monotonic())
+            return turn.planner.plan(time.monotonic(), short)
         except Exception as error:  # noqa: BLE001  the thread serves other models too
             self._break(turn, error)
             return None
 
-    def _run(self, turn: Turn, step: Step) -> None:
+    def _run(self, turn: Turn, step: Step, give_way: GiveWay | None = None) -> None:
         started_s = time.monotonic()
+        courtesy = Courtesy(step.num_tokens, started_s)
         try:
-            step.run()
+            step.run(give_way or (lambda: self._give_way(courtesy)))
             now_s = time.monotonic()
             with self._changed:
                 deliveries = step.settle(now_s)

@@ -1,6 +1,7 @@
 """What a ticket yields.
 
-One-shot jobs yield one ItemFinished or ItemFailed for each item, in item order.
+One-shot jobs yield one ItemFinished or ItemFailed for each item, in item order; before it come the
+parts of an item that is told piece by piece.
 Generation yields, for each (item, sample) pair: one Started, any number of Tokens and Heartbeat,
 one Finished or Failed; `sequence_number` counts the events of the pair from 0.
 """
@@ -18,6 +19,14 @@ class Timings:
     queue_s: float
     compute_s: float
     total_s: float
+
+
+@dataclass(frozen=True)
+class ItemPart:
+    """A piece of an item's result, as its `part` made it; pieces come in order of its passes."""
+
+    item_index: int
+    value: object
 
 
 @dataclass(frozen=True)
@@ -106,4 +115,4 @@ class Failed(_PairEvent):
     error: PrimaseError
 
 
-Event = ItemFinished | ItemFailed | Started | Tokens | Heartbeat | Finished | Failed
+Event = ItemPart | ItemFinished | ItemFailed | Started | Tokens | Heartbeat | Finished | Failed

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from primase_server.errors import PrimaseError
 
@@ -39,6 +39,29 @@ class Item(Protocol):
 
     def finish(self, outputs: Sequence[object]) -> object:
         """The result, from the runner's outputs of its passes, in order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of an item's result that goes to the caller while the rest is still to come."""
+
+    value: object
+    num_bytes: int
+
+
+@runtime_checkable
+class SequentialItem(Item, Protocol):
+    """An item whose passes run one at a time, each after the output of the one before.
+
+    They may carry state from one to the next. Parts that nobody has read pause the job.
+    """
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of state it holds on the device from its first pass to its last."""
+
+    def part(self, output: object) -> Part | None:
+        """What of a pass's output is told at once; None keeps the output for `finish`."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ class EngineLimits:
     max_step_s: a step is planned to take no longer at the speed measured lately, unless its first
         pass alone does, so that work that comes later never waits long for a step to end.
     max_pending_result_bytes: started or unread items of one ticket; above it the job pauses.
+    max_state_bytes: what items that carry state from pass to pass may hold at once, over all jobs;
+        an item that needs more fails.
     """
 
     max_queued_tokens: int
@@ -21,3 +23,4 @@ class EngineLimits:
     max_batch_bytes: int
     max_pending_result_bytes: int
     max_step_s: float = math.inf
+    max_state_bytes: int = 1 << 40

@@ -1,7 +1,8 @@
 """The scheduler of one-shot jobs: admission, fair batches, one runner."""
 
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from primase_server.engine.admission import Account
 from primase_server.engine.batcher import Batcher
@@ -10,7 +11,8 @@ from primase_server.engine.failures import failure_of, log_exception
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.queued_job import QueuedJob, QueuedPass
-from primase_server.engine.scheduler import Delivery, Recipient
+from primase_server.engine.scheduler import Delivery, GiveWay, Recipient, ShortStep
+from primase_server.engine.state_room import StateRoom
 from primase_server.errors import InvalidRequest
 
 
@@ -25,6 +27,14 @@ class OneShotRunner(Protocol):
         """One output for each payload, in order, or raise. Called on the device thread only."""
 
 
+@runtime_checkable
+class CourteousRunner(OneShotRunner, Protocol):
+    """A runner that lets short work of any model run between two parts of a long batch."""
+
+    def run_giving_way(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        """As `run`, and calls `give_way` now and then: it may run this model, and others."""
+
+
 class OneShotScheduler:
     """Jobs of one model, from admission to their last result."""
 
@@ -33,6 +43,7 @@ class OneShotScheduler:
         self._limits = limits
         self._account = Account(limits)
         self._batcher = Batcher(limits)
+        self._room = StateRoom(limits.max_state_bytes)
         self._jobs: dict[Recipient, QueuedJob] = {}
 
     @property
@@ -45,13 +56,13 @@ class OneShotScheduler:
         charge = self._account.admit(
             job.num_tokens, job.num_bytes, len(job.items), job.deadline_s, now_s
         )
-        queued = QueuedJob(job, recipient, charge, self._limits, now_s)
+        queued = QueuedJob(job, recipient, charge, self._limits, self._room, now_s)
         self._jobs[recipient] = queued
         self._batcher.offer(queued)
         return list(queued.deliveries())
 
-    def plan(self, now_s: float) -> "Batch | None":
-        passes = self._batcher.plan(now_s, self._max_step_tokens())
+    def plan(self, now_s: float, short: ShortStep | None = None) -> "Batch | None":
+        passes = self._batcher.plan(now_s, self._max_step_tokens(), short)
         if not passes:
             return None
         batch = Batch(self, self._runner, passes, now_s)
@@ -67,18 +78,20 @@ class OneShotScheduler:
         if (job := self._jobs.pop(recipient, None)) is not None:
             self._batcher.withdraw(job)
             job.forget()
+            self._batcher.offer_waiting()
 
     def _max_step_tokens(self) -> int | None:
         num_tokens = self._account.state.tokens_per_s * self._limits.max_step_s
         return int(num_tokens) if 0 < num_tokens < self._limits.max_batch_tokens else None
 
     def settle(self, batch: "Batch", now_s: float) -> list[Delivery]:
-        elapsed_s = now_s - batch.planned_s
+        elapsed_s = now_s - batch.planned_s - batch.given_s
         self._account.step_finished(batch.num_tokens, elapsed_s)
         for run, job in batch.jobs_by_run.items():
             if not job.is_forgotten:
                 job.settle(run, elapsed_s, now_s)
                 self._batcher.offer(job)
+        self._batcher.offer_waiting()
         return [
             told for job in dict.fromkeys(batch.jobs_by_run.values()) for told in job.deliveries()
         ]
@@ -95,6 +108,7 @@ class Batch:
         planned_s: float,
     ) -> None:
         self.planned_s = planned_s
+        self.given_s = 0.0
         self.num_tokens = sum(queued.work.num_tokens for queued in passes)
         self.batch_size = len(passes)
         self.jobs_by_run = {queued.run: queued.job for queued in passes}
@@ -102,7 +116,8 @@ class Batch:
         self._runner = runner
         self._passes = passes
 
-    def run(self) -> None:
+    def run(self, give_way: GiveWay) -> None:
+        self._give_way = give_way
         self._run(self._passes)
 
     def settle(self, now_s: float) -> list[Delivery]:
@@ -122,12 +137,22 @@ class Batch:
 
     def _attempt(self, passes: Sequence[QueuedPass]) -> Sequence[object] | Exception:
         try:
-            outputs = self._runner.run([queued.work.payload for queued in passes])
+            outputs = self._outputs([queued.work.payload for queued in passes])
             if len(outputs) != len(passes):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(passes)} payloads")
         except Exception as error:  # noqa: BLE001  runners may raise anything
             return error
         return outputs
+
+    def _outputs(self, payloads: Sequence[object]) -> Sequence[object]:
+        if isinstance(self._runner, CourteousRunner):
+            return self._runner.run_giving_way(payloads, self._give)
+        return self._runner.run(payloads)
+
+    def _give(self) -> None:
+        started_s = time.monotonic()
+        self._give_way()
+        self.given_s += time.monotonic() - started_s
 
     def _run_alone(self, passes: Sequence[QueuedPass]) -> None:
         """So that one bad pass costs its own item and nothing else."""

@@ -6,12 +6,15 @@
 All methods are called with the device's lock held, but for `Step.run`, which may take long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from primase_server.engine.engine import QueueState
 from primase_server.engine.events import Event
+
+GiveWay = Callable[[], None]
+"""Called by a long step between two of its parts: short work of any model may run meanwhile."""
 
 JobT_contra = TypeVar("JobT_contra", contravariant=True)
 
@@ -33,6 +36,14 @@ class Delivery:
     is_last: bool = False
 
 
+@dataclass(frozen=True)
+class ShortStep:
+    """What may run while a long step gives way: so many tokens, and that share of other budgets."""
+
+    max_tokens: int
+    share: float
+
+
 class Step(Protocol):
     """One turn of one model on the device."""
 
@@ -43,7 +54,7 @@ class Step(Protocol):
     def batch_size(self) -> int:
         """Sequences that share the step."""
 
-    def run(self) -> None:
+    def run(self, give_way: GiveWay) -> None:
         """Do the work on the device thread, without the lock; catches what a runner raises."""
 
     def settle(self, now_s: float) -> Sequence[Delivery]:
@@ -56,8 +67,11 @@ class Planner(Protocol):
     @property
     def state(self) -> QueueState: ...
 
-    def plan(self, now_s: float) -> Step | None:
-        """The next step, without expired jobs and paused ones; None when nothing can start."""
+    def plan(self, now_s: float, short: ShortStep | None = None) -> Step | None:
+        """The next step, without expired jobs and paused ones; None when nothing can start.
+
+        With `short`, a step within those bounds or none.
+        """
 
     def read(self, recipient: Recipient, num_bytes: int) -> None:
         """The caller has events of `num_bytes`: a paused job may go on."""

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from primase_server.engine.engine import Engine
-from primase_server.engine.events import ItemFailed, ItemFinished
+from primase_server.engine.events import ItemFailed, ItemFinished, ItemPart
 from primase_server.engine.job import Item, Job
 from primase_server.errors import (
     InternalError,
@@ -27,7 +27,7 @@ Entry = TypeVar("Entry", bound=Message)
 Work = TypeVar("Work", bound=Item)
 Answer = TypeVar("Answer", bound=Message)
 Build = Callable[[Entry], Work]
-Outcome = ItemFinished | ItemFailed
+Outcome = ItemPart | ItemFinished | ItemFailed
 
 
 async def build_each(
@@ -58,7 +58,7 @@ async def build_all(entries: Sequence[Entry], build: Build[Entry, Work]) -> list
 async def outcomes(
     engine: Engine, model: str, items: Sequence[Item | PrimaseError]
 ) -> AsyncGenerator[Outcome]:
-    """Run the items as one job of the current call; what became of each, in order.
+    """Run the items as one job of the current call; what became of each, in order, parts first.
 
     However the reader leaves, the job's queued work is freed.
     """
@@ -66,7 +66,7 @@ async def outcomes(
     ticket = engine.submit(Job(model, call.request_id, items, deadline_s=call.deadline_s))
     try:
         async for event in ticket:
-            if not isinstance(event, ItemFinished | ItemFailed):
+            if not isinstance(event, Outcome):
                 raise InternalError("the engine answered one-shot work with something else")
             yield event
     finally:
@@ -80,26 +80,44 @@ async def answer_each(
     build: Build[Entry, Work],
     finished: Callable[[Entry, ItemFinished], Iterator[Answer]],
     failed: Callable[[Entry, int, status_pb2.Status], Answer],
+    part: Callable[[Entry, ItemPart], Iterator[Answer]] | None = None,
 ) -> AsyncGenerator[Answer]:
-    """The messages of a stream: for each entry in order those of its result, or of its error."""
+    """The messages of a stream: for each entry in order those of its result, or of its error.
+
+    `part` makes those of the pieces of a result that come before its end.
+    """
     items = await build_each(entries, build)
     async with aclosing(outcomes(engine, model, items)) as told:
         async for outcome in told:
             entry = entries[outcome.item_index]
             if isinstance(outcome, ItemFailed):
                 yield failed(entry, outcome.item_index, failed_status(outcome))
-            else:
+            elif isinstance(outcome, ItemFinished):
                 for message in finished(entry, outcome):
+                    yield message
+            elif part is not None:
+                for message in part(entry, outcome):
                     yield message
 
 
-async def finish_all(engine: Engine, model: str, items: Sequence[Item]) -> list[ItemFinished]:
-    """Run the items and return every result. Raises the error of the first that failed."""
+async def finish_all(
+    engine: Engine,
+    model: str,
+    items: Sequence[Item],
+    part: Callable[[ItemPart], None] | None = None,
+) -> list[ItemFinished]:
+    """Run the items and return every result. Raises the error of the first that failed.
+
+    `part` takes the pieces of results that come before their ends.
+    """
     finished: list[ItemFinished] = []
     async for outcome in outcomes(engine, model, items):
         if isinstance(outcome, ItemFailed):
             raise in_place(outcome)
-        finished.append(outcome)
+        if isinstance(outcome, ItemFinished):
+            finished.append(outcome)
+        elif part is not None:
+            part(outcome)
     return finished
 
 
