@@ -50,6 +50,23 @@ def test_each_pass_gets_what_it_asked_for_and_no_more() -> None:
     assert relative_error(few, every[[3, 1]]) < 1e-4
 
 
+def test_a_batch_that_runs_while_another_gives_way_changes_neither() -> None:
+    ids = tokenize(random_sequence(40, seed=1))
+    long = Esm2Pass(ids, contacts=True, logit_rows=None)
+    short = whole_pass(tokenize("MKTAYIAKQR"), CONFIG)
+    model = runner()
+    [expected], [alone] = model.run([long]), model.run([short])
+    between: list[Esm2Output] = []
+    [found] = model.run_giving_way([long], lambda: between.extend(model.run([short])))
+    assert found.logits is not None
+    assert np.array_equal(found.logits, expected.logits)
+    assert np.array_equal(found.contacts, expected.contacts)
+    # before the first block, after each of them and after each group of heads that is watched
+    assert len(between) >= 1 + 2 * CONFIG.num_layers
+    for output in between:
+        assert np.array_equal(output.per_token, alone.per_token)
+
+
 def test_outputs_are_float32_on_the_cpu() -> None:
     [output] = runner().run([whole_pass(tokenize("MKTAY"), CONFIG)])
     for name in Esm2Output.__slots__:

@@ -1,6 +1,6 @@
 """Gathers the wanted outputs of a batch while it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,11 +10,21 @@ from primase_server.models.esm2.model import ContactSum, Esm2
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, Float32Array
 
 
-class Collector:
-    """The observer of one batch: a `Gathering` for each of its sequences."""
+def keep_on() -> None:
+    """For a batch that gives way to nothing."""
 
-    def __init__(self, model: Esm2, batch: PackedBatch) -> None:
+
+class Collector:
+    """The observer of one batch: a `Gathering` for each of its sequences.
+
+    `give_way` is called whenever something was observed: the model may run other batches meanwhile.
+    """
+
+    def __init__(
+        self, model: Esm2, batch: PackedBatch, give_way: Callable[[], None] = keep_on
+    ) -> None:
         self.model = model
+        self.give_way = give_way
         self.depth = max(work.depth(model.config.num_layers) for work in batch.passes)
         self.gatherings = []
         start = 0
@@ -27,6 +37,7 @@ class Collector:
         """Copy what is wanted of x: [tokens, width] after `layer` blocks."""
         for gathering in self.gatherings:
             gathering.hidden(layer, x)
+        self.give_way()
 
     def watches(self, layer: int, sequence: int) -> bool:
         """Whether the sequence reads the probabilities of this block."""
@@ -35,6 +46,7 @@ class Collector:
     def attention(self, layer: int, sequence: int, first_head: int, p: Tensor) -> None:
         """Take p: [heads, n, n] in."""
         self.gatherings[sequence].attention(layer, first_head, p)
+        self.give_way()
 
     def outputs(self, x: Tensor) -> list[Esm2Output]:
         """The outputs in batch order; x: [tokens, width] is the last hidden state."""

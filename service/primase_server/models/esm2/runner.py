@@ -1,6 +1,6 @@
 """Runs batches of ESM-2 passes on one device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from primase_server.models.card import Layer, ModelCard, Weights
 from primase_server.models.esm2 import cost
 from primase_server.models.esm2.alphabet import STANDARD_20, TOKENS, tokenize
 from primase_server.models.esm2.batch import cut, pack, packing_order
-from primase_server.models.esm2.collector import Collector
+from primase_server.models.esm2.collector import Collector, keep_on
 from primase_server.models.esm2.config import Esm2Config, variant_of
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, require_passes
@@ -52,13 +52,19 @@ class Esm2Runner:
             device=self.model.device.type,
         )
 
-    @torch.inference_mode()
     def run(self, payloads: Sequence[object]) -> list[Esm2Output]:
         """One output for each Esm2Pass, in order.
 
         Raises OutputUnavailable for contacts or logits whose head was not loaded; an
         out-of-memory error of torch passes through.
         """
+        return self.run_giving_way(payloads, keep_on)
+
+    @torch.inference_mode()
+    def run_giving_way(
+        self, payloads: Sequence[object], give_way: Callable[[], None]
+    ) -> list[Esm2Output]:
+        """As `run`; between blocks, and between heads that are watched, it calls `give_way`."""
         passes = require_passes(payloads)
         for work in passes:
             self.served.require(contacts=work.contacts, logits=work.num_logit_rows > 0)
@@ -69,13 +75,15 @@ class Esm2Runner:
         pieces = cut(order, passes, CPU_PIECE_TOKENS) if on_cpu else [order]
         by_index: dict[int, Esm2Output] = {}
         for piece in pieces:
-            outputs = self._run_piece([passes[index] for index in piece])
+            outputs = self._run_piece([passes[index] for index in piece], give_way)
             by_index.update(zip(piece, outputs, strict=True))
         return [by_index[index] for index in range(len(passes))]
 
-    def _run_piece(self, passes: Sequence[Esm2Pass]) -> list[Esm2Output]:
+    def _run_piece(
+        self, passes: Sequence[Esm2Pass], give_way: Callable[[], None]
+    ) -> list[Esm2Output]:
         batch = pack(passes, self.model.device)
-        collector = Collector(self.model, batch)
+        collector = Collector(self.model, batch, give_way)
         return collector.outputs(self.model.forward(batch, collector))
 
     def workspace_bytes(self, work: Esm2Pass) -> int:
