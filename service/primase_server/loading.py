@@ -9,6 +9,7 @@ import torch
 
 from primase_server.models import cpu_linear
 from primase_server.models.card import WeightsSource
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2 import weights as esm2
 from primase_server.models.esm2.config import SLUGS, variant_of
 from primase_server.models.esm2.runner import FAMILY, Esm2Runner
@@ -16,7 +17,6 @@ from primase_server.models.hub import catalogue
 from primase_server.models.hub.errors import NotPulled
 from primase_server.models.hub.weights_dir import folder_of
 from primase_server.models.registry import ServedModel
-from primase_server.models.stored import CheckpointError
 from primase_server.settings import CPU, FLOAT32, HUB, ModelSettings, Settings
 
 RANDOM = "random"

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from primase_server.models.stored import CheckpointError, StoredTensor
+from primase_server.models.errors import CheckpointError
+from primase_server.models.stored import StoredTensor
 
 
 def load_restricted(path: Path, *allowed: type) -> object:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from primase_server.models.errors import CheckpointError
+
 _MAX_NAMED = 8  # tensors listed in one error
-
-
-class CheckpointError(ValueError):
-    """The file is damaged, or is not a checkpoint in a layout we know."""
 
 
 @dataclass(frozen=True)

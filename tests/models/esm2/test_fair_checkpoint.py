@@ -11,9 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.fair_checkpoint import open_fair
 from primase_server.models.esm2.weights import FIXTURE, open_checkpoint
-from primase_server.models.stored import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

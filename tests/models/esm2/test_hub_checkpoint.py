@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.checkpoint import Checkpoint
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.weights import FIXTURE, open_checkpoint
-from primase_server.models.stored import CheckpointError
 from tests.models.esm2.hub import config_json, hub_tensors, write_safetensors
 
 CONFIG = VARIANTS["fixture"]

@@ -10,6 +10,7 @@ import torch
 
 from primase_server.models.card import WeightsSource
 from primase_server.models.checksum import checksum
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.checkpoint import expected_shapes
 from primase_server.models.esm2.config import SLUGS, VARIANTS
 from primase_server.models.esm2.model import Esm2
@@ -22,7 +23,6 @@ from primase_server.models.esm2.weights import (
     RandomWeights,
     load,
 )
-from primase_server.models.stored import CheckpointError
 from tests.models.esm2.everything import make_runner, run_everything
 from tests.models.esm2.reference import Array
 from tests.models.esm2.sequences import mixed_batch

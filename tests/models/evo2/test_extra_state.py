@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.evo2.extra_state import Fp8Scales, read_scales
-from primase_server.models.stored import CheckpointError
 from tests.models.evo2.extra_states import extra_state
 
 

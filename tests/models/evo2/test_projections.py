@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.evo2 import projections
 from primase_server.models.evo2.extra_state import Fp8Scales
 from primase_server.models.evo2.projections import (
@@ -20,7 +21,6 @@ from primase_server.models.evo2.projections import (
     plain_projection,
 )
 from primase_server.models.linear import Product, plain
-from primase_server.models.stored import CheckpointError
 from tests.models.evo2.extra_states import extra_state
 
 CPU = torch.device("cpu")

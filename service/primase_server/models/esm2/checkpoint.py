@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.config import VOCABULARY_SIZE, Esm2Config
-from primase_server.models.stored import CheckpointError, StoredTensor, StoredTensors, reject
+from primase_server.models.stored import StoredTensor, StoredTensors, reject
 
 EMBEDDING = "embed_tokens.weight"
 TIED_COPY = "lm_head.weight"

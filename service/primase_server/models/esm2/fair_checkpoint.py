@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.checkpoint import (
     Checkpoint,
     check,
@@ -15,7 +16,7 @@ from primase_server.models.esm2.checkpoint import (
 )
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.restricted import load_restricted, named_tensors, stored_tensor
-from primase_server.models.stored import CheckpointError, StoredTensor
+from primase_server.models.stored import StoredTensor
 
 REGRESSION_SUFFIX = "-contact-regression.pt"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.alphabet import MASK_ID, PAD_ID
 from primase_server.models.esm2.checkpoint import (
     Checkpoint,
@@ -21,7 +22,7 @@ from primase_server.models.esm2.checkpoint import (
 )
 from primase_server.models.esm2.config import VOCABULARY_SIZE, Esm2Config
 from primase_server.models.restricted import load_restricted, named_tensors, stored_tensor
-from primase_server.models.stored import CheckpointError, StoredTensor
+from primase_server.models.stored import StoredTensor
 
 CONFIG = "config.json"
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")

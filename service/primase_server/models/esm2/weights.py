@@ -9,6 +9,7 @@ from torch import Tensor
 
 from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.checksum import checksum
+from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.checkpoint import Checkpoint
 from primase_server.models.esm2.config import VARIANTS, Esm2Config
 from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_fair
@@ -16,7 +17,6 @@ from primase_server.models.esm2.hub_checkpoint import find_weights, open_hub
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.random_state import RandomState
 from primase_server.models.linear import MakeProduct, plain
-from primase_server.models.stored import CheckpointError
 
 FIXTURE = Path(__file__).parent / "fixture" / "esm2_fixture.pt"
 

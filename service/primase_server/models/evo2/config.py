@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from primase_server.models.stored import CheckpointError
+from primase_server.models.errors import CheckpointError
 
 CONFIGS = Path(__file__).parent / "configs"
 

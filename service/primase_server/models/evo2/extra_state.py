@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import isfinite
 
-from primase_server.models.stored import CheckpointError
+from primase_server.models.errors import CheckpointError
 
 SCALES = "scale_fwd"
 INPUT, WEIGHT = 0, 1  # places in that tensor, as Transformer Engine orders a linear layer's
