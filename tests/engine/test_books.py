@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from primase_server.engine.engine import QueueState
 from primase_server.engine.events import ItemFailed
 from primase_server.engine.one_shot import OneShotScheduler
+from primase_server.engine.scheduler import GiveWay
 from primase_server.errors import InternalError, QueueFull, SequenceTooLong
 from tests.engine.toys import ROOMY, EchoRunner, Inbox, Payload, ToyItem, indices, toy_job, turn
 
@@ -26,8 +27,8 @@ LIMITS = replace(
 class FaultyRunner(EchoRunner):
     """Fails any batch with a pass of 13 tokens in it."""
 
-    def run(self, payloads: Sequence[object]) -> Sequence[object]:
-        outputs = super().run(payloads)
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        outputs = super().run(payloads, give_way)
         if any(payload.num_tokens == 13 for payload in self.batches[-1]):
             raise ValueError("unlucky")
         return outputs

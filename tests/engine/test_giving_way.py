@@ -32,8 +32,8 @@ class Courteous(EchoRunner):
     entered: Event = field(default_factory=Event)
     others_are_in: Event = field(default_factory=Event)
 
-    def run_giving_way(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
-        outputs = self.run(payloads)
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        outputs = super().run(payloads, give_way)
         names = [payload.name for payload in payloads if isinstance(payload, Payload)]
         self.order += [f"{name} begins" for name in names]
         self.entered.set()

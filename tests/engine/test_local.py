@@ -17,6 +17,7 @@ from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
 from primase_server.engine.observer import EngineObserver
 from primase_server.engine.one_shot import OneShotRunner
+from primase_server.engine.scheduler import GiveWay
 from primase_server.errors import (
     Cancelled,
     DeadlineExpired,
@@ -289,8 +290,8 @@ class FaultyRunner(EchoRunner):
         "known": OutputUnavailable("no contacts"),
     }
 
-    def run(self, payloads: Sequence[object]) -> Sequence[object]:
-        outputs = super().run(payloads)
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        outputs = super().run(payloads, give_way)
         for payload in self.batches[-1]:
             if payload.name in self.errors:
                 raise self.errors[payload.name]
@@ -329,8 +330,8 @@ async def test_the_rest_of_a_failed_item_never_runs() -> None:
 @on_loop
 async def test_a_runner_that_loses_an_output_fails_the_item() -> None:
     class Forgetful(EchoRunner):
-        def run(self, payloads: Sequence[object]) -> Sequence[object]:
-            return super().run(payloads)[1:]
+        def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+            return super().run(payloads, give_way)[1:]
 
     async with serving(Forgetful()) as engine:
         assert values(await read_all(engine.submit(single("a", 1)))) == [InternalError]

@@ -6,6 +6,7 @@ import pytest
 
 from primase_server.engine.engine import QueueState
 from primase_server.engine.one_shot import OneShotScheduler
+from primase_server.engine.scheduler import GiveWay
 from tests.engine.toys import ROOMY, EchoRunner, ToyItem, single, submit, toy_job, turn, values
 
 
@@ -24,8 +25,8 @@ def test_a_job_forgotten_during_its_step_tells_nothing_and_owes_nothing() -> Non
 
 def test_a_failed_batch_does_not_run_again_for_those_who_left() -> None:
     class Leaving(EchoRunner):
-        def run(self, payloads: Sequence[object]) -> Sequence[object]:
-            outputs = super().run(payloads)
+        def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+            outputs = super().run(payloads, give_way)
             scheduler.forget(left)
             if len(payloads) > 1:
                 raise ValueError("too many")

@@ -10,7 +10,7 @@ from primase_server.engine.events import Event, ItemFailed, ItemFinished
 from primase_server.engine.job import Item, Job, Pass
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.one_shot import OneShotScheduler
-from primase_server.engine.scheduler import Delivery
+from primase_server.engine.scheduler import Delivery, GiveWay
 from primase_server.errors import PrimaseError
 
 ROOMY = EngineLimits(
@@ -79,7 +79,7 @@ class EchoRunner:
 
     batches: list[list[Payload]] = field(default_factory=list)
 
-    def run(self, payloads: Sequence[object]) -> Sequence[object]:
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
         batch = [payload for payload in payloads if isinstance(payload, Payload)]
         self.batches.append(batch)
         return [self.answer(payload) for payload in batch]
@@ -100,8 +100,8 @@ class GatedRunner(EchoRunner):
         self._entered: queue.Queue[list[Payload]] = queue.Queue()
         self._gate = threading.Semaphore(0)
 
-    def run(self, payloads: Sequence[object]) -> Sequence[object]:
-        outputs = super().run(payloads)
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        outputs = super().run(payloads, give_way)
         self._entered.put(self.batches[-1])
         assert self._gate.acquire(timeout=WAIT_S)
         return outputs

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -153,10 +153,12 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     """A model that fails on sequences of 13 residues, in words that must not get out."""
     run = Esm2Runner.run
 
-    def run_or_fail(runner: Esm2Runner, payloads: Sequence[object]) -> list[Esm2Output]:
+    def run_or_fail(
+        runner: Esm2Runner, payloads: Sequence[object], give_way: Callable[[], None]
+    ) -> list[Esm2Output]:
         if any(getattr(payload, "num_residues", 0) == 13 for payload in payloads):
             raise RuntimeError(SECRET)
-        return run(runner, payloads)
+        return run(runner, payloads, give_way)
 
     with serving() as running:
         monkeypatch.setattr(Esm2Runner, "run", run_or_fail)

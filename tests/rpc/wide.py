@@ -1,6 +1,6 @@
 """A model of the largest shape that computes nothing: no machine of ours holds its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import cast
 
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from primase_server.models.card import Weights, WeightsSource
+from primase_server.models.esm2.collector import keep_on
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.passes import Esm2Output, require_passes
@@ -31,7 +32,9 @@ class WidestRunner(Esm2Runner):
         )
         super().__init__(cast(Esm2, shape), Weights(WeightsSource.RANDOM))
 
-    def run(self, payloads: Sequence[object]) -> list[Esm2Output]:
+    def run(
+        self, payloads: Sequence[object], give_way: Callable[[], None] = keep_on
+    ) -> list[Esm2Output]:
         """Per-token vectors of the layers asked for."""
         return [
             Esm2Output(per_token=np.stack([layer_rows(n, work.num_residues) for n in layers]))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from primase_server.engine.admission import Account
 from primase_server.engine.batcher import Batcher
@@ -23,16 +23,12 @@ class OneShotRunner(Protocol):
     raises when it is full; MemoryError always counts.
     """
 
-    def run(self, payloads: Sequence[object]) -> Sequence[object]:
-        """One output for each payload, in order, or raise. Called on the device thread only."""
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        """One output for each payload, in order, or raise. Called on the device thread only.
 
-
-@runtime_checkable
-class CourteousRunner(OneShotRunner, Protocol):
-    """A runner that lets short work of any model run between two parts of a long batch."""
-
-    def run_giving_way(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
-        """As `run`, and calls `give_way` now and then: it may run this model, and others."""
+        Between two parts of a long batch it may call `give_way`, which may run short batches, also
+        on this very runner.
+        """
 
 
 class OneShotScheduler:
@@ -137,17 +133,12 @@ class Batch:
 
     def _attempt(self, passes: Sequence[QueuedPass]) -> Sequence[object] | Exception:
         try:
-            outputs = self._outputs([queued.work.payload for queued in passes])
+            outputs = self._runner.run([queued.work.payload for queued in passes], self._give)
             if len(outputs) != len(passes):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(passes)} payloads")
         except Exception as error:  # noqa: BLE001  runners may raise anything
             return error
         return outputs
-
-    def _outputs(self, payloads: Sequence[object]) -> Sequence[object]:
-        if isinstance(self._runner, CourteousRunner):
-            return self._runner.run_giving_way(payloads, self._give)
-        return self._runner.run(payloads)
 
     def _give(self) -> None:
         started_s = time.monotonic()

@@ -57,7 +57,7 @@ def test_a_batch_that_runs_while_another_gives_way_changes_neither() -> None:
     model = runner()
     [expected], [alone] = model.run([long]), model.run([short])
     between: list[Esm2Output] = []
-    [found] = model.run_giving_way([long], lambda: between.extend(model.run([short])))
+    [found] = model.run([long], lambda: between.extend(model.run([short])))
     assert found.logits is not None
     assert np.array_equal(found.logits, expected.logits)
     assert np.array_equal(found.contacts, expected.contacts)

@@ -52,19 +52,16 @@ class Esm2Runner:
             device=self.model.device.type,
         )
 
-    def run(self, payloads: Sequence[object]) -> list[Esm2Output]:
+    @torch.inference_mode()
+    def run(
+        self, payloads: Sequence[object], give_way: Callable[[], None] = keep_on
+    ) -> list[Esm2Output]:
         """One output for each Esm2Pass, in order.
 
-        Raises OutputUnavailable for contacts or logits whose head was not loaded; an
+        Between blocks, and between heads that are watched, it calls `give_way`, which may run other
+        batches. Raises OutputUnavailable for contacts or logits whose head was not loaded; an
         out-of-memory error of torch passes through.
         """
-        return self.run_giving_way(payloads, keep_on)
-
-    @torch.inference_mode()
-    def run_giving_way(
-        self, payloads: Sequence[object], give_way: Callable[[], None]
-    ) -> list[Esm2Output]:
-        """As `run`; between blocks, and between heads that are watched, it calls `give_way`."""
         passes = require_passes(payloads)
         for work in passes:
             self.served.require(contacts=work.contacts, logits=work.num_logit_rows > 0)
