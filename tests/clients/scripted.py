@@ -14,6 +14,8 @@ from google.rpc import error_details_pb2, status_pb2
 import primase
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
 from primase.esm2.v1 import esm2_service_pb2_grpc
+from primase.evo2.v1 import evo2_service_pb2_grpc
+from primase.models.v1 import model_service_pb2 as models_pb2
 from primase.models.v1 import model_service_pb2_grpc
 from primase.type.v1.tensor_pb2 import TensorSlice
 
@@ -21,7 +23,7 @@ Result = TypeVar("Result")
 Use = Callable[[Any], Any]
 
 
-class ScriptedEsm2(esm2_service_pb2_grpc.Esm2ServiceServicer):
+class Scripted:
     """Answers every call by `answer(request, context)`, and keeps the requests."""
 
     def __init__(self, answer: Callable[[Any, grpc.ServicerContext], Any]) -> None:
@@ -32,17 +34,50 @@ class ScriptedEsm2(esm2_service_pb2_grpc.Esm2ServiceServicer):
         self.requests.append(request)
         return self._answer(request, context)
 
-    Encode = _call
-    StreamEncode = _call
-    Predict = _call
-    StreamScoreSequences = _call
-    StreamScoreVariants = _call
+
+class ScriptedEsm2(Scripted, esm2_service_pb2_grpc.Esm2ServiceServicer):
+    """An ESM-2 service."""
+
+    Encode = Scripted._call
+    StreamEncode = Scripted._call
+    Predict = Scripted._call
+    StreamScoreSequences = Scripted._call
+    StreamScoreVariants = Scripted._call
+
+
+class ScriptedEvo2(Scripted, evo2_service_pb2_grpc.Evo2ServiceServicer):
+    """An Evo 2 service."""
+
+    Generate = Scripted._call
+    StreamGenerate = Scripted._call
+    Forward = Scripted._call
+    ScoreSequences = Scripted._call
+    StreamForward = Scripted._call
+    StreamScoreSequences = Scripted._call
+    StreamScoreVariants = Scripted._call
+    StreamScanVariants = Scripted._call
+
+
+class NamedModels(Scripted, model_service_pb2_grpc.ModelServiceServicer):
+    """Knows every model, and its family by its name: Evo 2 is `evo2...`, all others are ESM-2."""
+
+    ListModels = Scripted._call
+    GetModel = Scripted._call
+    Estimate = Scripted._call
+
+
+def named_model(request: models_pb2.GetModelRequest, context: Any) -> models_pb2.GetModelResponse:
+    """Of `NamedModels`."""
+    is_dna = request.model.startswith("evo2")
+    family = models_pb2.MODEL_FAMILY_EVO2 if is_dna else models_pb2.MODEL_FAMILY_ESM2
+    return models_pb2.GetModelResponse(model=models_pb2.Model(name=request.model, family=family))
 
 
 @contextmanager
 def serving(
     *,
     esm2: esm2_service_pb2_grpc.Esm2ServiceServicer | None = None,
+    evo2: evo2_service_pb2_grpc.Evo2ServiceServicer | None = None,
     models: model_service_pb2_grpc.ModelServiceServicer | None = None,
     credentials: grpc.ServerCredentials | None = None,
 ) -> Iterator[str]:
@@ -51,8 +86,11 @@ def serving(
         server = grpc.server(threads)
         if esm2 is not None:
             esm2_service_pb2_grpc.add_Esm2ServiceServicer_to_server(esm2, server)
-        if models is not None:
-            model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+        if evo2 is not None:
+            evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(evo2, server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            models or NamedModels(named_model), server
+        )
         if credentials is None:
             port = server.add_insecure_port("localhost:0")
         else:

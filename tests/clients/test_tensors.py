@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from primase.tensors import SliceAssembler, row_slices, to_array, to_tensor
+from primase.tensors import SliceAssembler, row_slices, rows_of, to_array, to_tensor
 from primase.type.v1.tensor_pb2 import (
     DATA_TYPE_BFLOAT16,
     DATA_TYPE_FLOAT16,
@@ -208,3 +208,20 @@ def test_an_array_with_missing_rows_is_refused() -> None:
     assert not assembler.complete
     with pytest.raises(ValueError, match="not complete: 2 rows"):
         assembler.array()
+
+
+@given(any_float32, st.sampled_from(FLOAT_TYPES), st.integers(1, 64))
+def test_rows_of_slices_are_rows_of_the_array(
+    array: NDArray[np.float32], data_type: DataType.ValueType, max_bytes: int
+) -> None:
+    whole = to_array(to_tensor(array, data_type))
+    for piece in row_slices(array, data_type, max_bytes):
+        if array.size:
+            rows = rows_of(piece)
+            start = piece.row_offset
+            np.testing.assert_array_equal(rows, whole[start : start + len(rows)])
+
+
+def test_rows_that_are_not_whole_are_refused() -> None:
+    with pytest.raises(ValueError, match="not whole rows of 8"):
+        rows_of(TensorSlice(shape=[4, 2], data=bytes(12)))

@@ -6,9 +6,12 @@
 
 from primase.aio_client import AsyncClient, connect_async
 from primase.aio_esm2_client import AsyncEsm2
+from primase.aio_evo2_client import AsyncEvo2
 from primase.channel import RetryPolicy, TlsOptions
 from primase.client import Client, connect
 from primase.esm2_client import Esm2
+from primase.evo2_client import Evo2
+from primase.evo2_queries import DnaVariant, DnaVariantQuery, ScanQuery
 from primase.exceptions import PrimaseError
 from primase.results import ItemResult
 from primase.sequences import VariantQuery
@@ -16,11 +19,16 @@ from primase.sequences import VariantQuery
 __all__ = [
     "AsyncClient",
     "AsyncEsm2",
+    "AsyncEvo2",
     "Client",
+    "DnaVariant",
+    "DnaVariantQuery",
     "Esm2",
+    "Evo2",
     "ItemResult",
     "PrimaseError",
     "RetryPolicy",
+    "ScanQuery",
     "TlsOptions",
     "VariantQuery",
     "connect",

@@ -7,6 +7,7 @@ from typing import Self
 import grpc
 
 from primase.aio_esm2_client import AsyncEsm2
+from primase.aio_evo2_client import AsyncEvo2
 from primase.aio_transport import AsyncTransport
 from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
 from primase.model_calls import estimate_request, list_request
@@ -69,6 +70,10 @@ class AsyncClient:
     def esm2(self, model: str) -> AsyncEsm2:
         """An ESM-2 model; nothing is sent yet."""
         return AsyncEsm2(self._channel, self._transport, model)
+
+    def evo2(self, model: str) -> AsyncEvo2:
+        """An Evo 2 model; nothing is sent yet."""
+        return AsyncEvo2(self._channel, self._transport, model)
 
     async def close(self) -> None:
         """End the connection and the calls in progress."""

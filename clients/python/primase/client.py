@@ -8,6 +8,7 @@ import grpc
 
 from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
 from primase.esm2_client import Esm2
+from primase.evo2_client import Evo2
 from primase.model_calls import estimate_request, list_request
 from primase.models.v1.model_service_pb2 import EstimateResponse, GetModelRequest, Model
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
@@ -66,6 +67,10 @@ class Client:
     def esm2(self, model: str) -> Esm2:
         """An ESM-2 model; nothing is sent yet."""
         return Esm2(self._channel, self._transport, model)
+
+    def evo2(self, model: str) -> Evo2:
+        """An Evo 2 model; nothing is sent yet."""
+        return Evo2(self._channel, self._transport, model)
 
     def close(self) -> None:
         """End the connection and the calls in progress."""

@@ -27,7 +27,7 @@ from primase.esm2_collectors import EncodingCollector, ScoreCollector, VariantsC
 from primase.esm2_results import Encoding, SequenceScore, VariantScores
 from primase.predict_exchange import PredictExchange
 from primase.sequences import Sequences, VariantQueries, VariantQuery, named_sequences
-from primase.stream_exchange import StreamExchange
+from primase.stream_exchange import MAX_STREAM_ITEMS, StreamExchange
 from primase.tensors import SliceAssembler
 from primase.type.v1.tensor_pb2 import DataType
 
@@ -44,9 +44,7 @@ VariantsExchange = StreamExchange[
     VariantsItem, StreamScoreVariantsRequest, StreamScoreVariantsResponse, VariantScores
 ]
 
-# At most what the contract allows; requests are cut by their size long before.
-MAX_STREAM_ITEMS = 10_000
-MAX_UNARY_ITEMS = 1024
+MAX_UNARY_ITEMS = 1024  # of the contract
 # Answers of one message are kept below 2 MiB, half of what gRPC reads by default.
 ANSWER_BYTES_PER_REQUEST_BYTE = 8
 CANDIDATE_BYTES = 16

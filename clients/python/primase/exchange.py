@@ -93,6 +93,11 @@ class Exchange(ABC, Generic[ItemT, RequestT, ResponseT, ValueT]):
         if item_index != expected or expected == len(self._sent):
             raise ValueError(f"the answer names item {item_index} of its request, not {expected}")
 
+    def _part(self, value: ValueT) -> ItemResult[ValueT]:
+        """Something of the current item, which goes on."""
+        entry = self._waiting[0]
+        return ItemResult(entry.index, entry.id, value)
+
     def _end_item(self, outcome: ValueT | PrimaseError) -> Iterator[ItemResult[ValueT]]:
         entry = self._waiting.popleft()
         if isinstance(outcome, PrimaseError):

@@ -24,6 +24,9 @@ class StreamResponse(Protocol):
         """The item failed."""
 
 
+# At most what the contract allows; requests are cut by their size long before.
+MAX_STREAM_ITEMS = 10_000
+
 ItemT = TypeVar("ItemT", bound=Message)
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT", bound=StreamResponse)
@@ -62,8 +65,15 @@ class StreamExchange(Exchange[ItemT, RequestT, ResponseT, ValueT]):
         self._require_current(response.item_index)
         if response.HasField("failed"):
             yield from self._end_item(from_status(response.failed))
-        elif (value := self._collector.add(response)) is not None:
-            yield from self._end_item(value)
-        else:
+        elif (value := self._collector.add(response)) is None:
             return
+        elif self._is_part(value):
+            yield self._part(value)
+            return
+        else:
+            yield from self._end_item(value)
         self._collector = self._make_collector()
+
+    def _is_part(self, value: ValueT) -> bool:
+        """More comes of the item after this; no, as a collector gives its item's only value."""
+        return False

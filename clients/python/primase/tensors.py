@@ -76,72 +76,110 @@ def row_slices(
         )
 
 
-class SliceAssembler:
-    """Puts the slices of one array together again, in a buffer allocated once."""
+class SliceOrder:
+    """Whether slices are all of one array, in order and without gaps. Holds none of them."""
 
     def __init__(self) -> None:
+        self.shape: tuple[int, ...] = ()
         self._data_type: DataType.ValueType | None = None
-        self._shape: tuple[int, ...] = ()
-        self._data = bytearray()
         self._num_rows = 0
 
     @property
     def started(self) -> bool:
-        """Some slice is here."""
+        """Some slice was here."""
         return self._data_type is not None
 
     @property
     def complete(self) -> bool:
-        """Every row is here."""
-        return self.started and self._num_rows == self._shape[0]
+        """Every row was here."""
+        return self.started and self._num_rows == self.shape[0]
 
-    def add(self, piece: TensorSlice) -> None:
-        """Takes the next slice; ValueError where it does not continue the ones before."""
+    def take(self, piece: TensorSlice) -> int:
+        """Where the bytes of the next slice start in those of the whole array.
+
+        Raises ValueError where the slice does not continue the ones before.
+        """
         data_type = _resolve(piece.data_type)
         if self._data_type is None:
-            self._begin(piece, data_type)
+            if not piece.shape:
+                raise ValueError("an array without axes has no rows")
+            _num_bytes(piece.shape, data_type)
+            self.shape, self._data_type = tuple(piece.shape), data_type
         elif self.complete:
             raise ValueError("slice after the last row")
-        elif data_type != self._data_type or tuple(piece.shape) != self._shape:
+        elif data_type != self._data_type or tuple(piece.shape) != self.shape:
             raise ValueError("slices of one array differ in type or shape")
         if piece.row_offset != self._num_rows:
             raise ValueError(f"slice starts at row {piece.row_offset}, not {self._num_rows}")
-        self._append(piece.data, data_type)
+        return self._advance(len(piece.data), _num_bytes(self.shape[1:], data_type))
 
-    def array(self) -> NDArray[Any]:
-        """The whole array: int32 for INT32, else float32. ValueError where rows are missing."""
-        return _from_wire(self._data, self._shape, self._whole())
-
-    def tensor(self) -> Tensor:
-        """The whole array as it was sent. ValueError where rows are missing."""
-        data_type = self._whole()
-        return Tensor(data_type=data_type, shape=self._shape, data=bytes(self._data))
-
-    def _begin(self, piece: TensorSlice, data_type: DataType.ValueType) -> None:
-        if not piece.shape:
-            raise ValueError("an array without axes has no rows")
-        self._data = bytearray(_num_bytes(piece.shape, data_type))
-        self._shape = tuple(piece.shape)
-        self._data_type = data_type
-
-    def _append(self, data: bytes, data_type: DataType.ValueType) -> None:
-        row_bytes = _num_bytes(self._shape[1:], data_type)
-        if not self._data and not data:
-            # No numbers at all: either no rows, or rows without width.
-            self._num_rows = self._shape[0]
-            return
-        if not data or row_bytes == 0 or len(data) % row_bytes:
-            raise ValueError(f"slice of {len(data)} bytes is not whole rows of {row_bytes}")
-        start = self._num_rows * row_bytes
-        if start + len(data) > len(self._data):
-            raise ValueError("slice reaches past the last row")
-        self._data[start : start + len(data)] = data
-        self._num_rows += len(data) // row_bytes
-
-    def _whole(self) -> DataType.ValueType:
+    def whole(self) -> DataType.ValueType:
+        """The type of the numbers. ValueError where rows are missing."""
         if self._data_type is None or not self.complete:
             raise ValueError(f"array is not complete: {self._num_rows} rows so far")
         return self._data_type
+
+    def _advance(self, num_bytes: int, row_bytes: int) -> int:
+        start = self._num_rows * row_bytes
+        if not num_bytes and not self.shape[0] * row_bytes:
+            # No numbers at all: either no rows, or rows without width.
+            self._num_rows = self.shape[0]
+            return start
+        if not num_bytes or row_bytes == 0 or num_bytes % row_bytes:
+            raise ValueError(f"slice of {num_bytes} bytes is not whole rows of {row_bytes}")
+        if start + num_bytes > self.shape[0] * row_bytes:
+            raise ValueError("slice reaches past the last row")
+        self._num_rows += num_bytes // row_bytes
+        return start
+
+
+class SliceAssembler:
+    """Puts the slices of one array together again, in a buffer allocated once."""
+
+    def __init__(self) -> None:
+        self._order = SliceOrder()
+        self._data = bytearray()
+
+    @property
+    def started(self) -> bool:
+        """Some slice is here."""
+        return self._order.started
+
+    @property
+    def complete(self) -> bool:
+        """Every row is here."""
+        return self._order.complete
+
+    def add(self, piece: TensorSlice) -> None:
+        """Takes the next slice; ValueError where it does not continue the ones before."""
+        is_first = not self.started
+        start = self._order.take(piece)
+        if is_first:
+            self._data = bytearray(_num_bytes(piece.shape, _resolve(piece.data_type)))
+        self._data[start : start + len(piece.data)] = piece.data
+
+    def array(self) -> NDArray[Any]:
+        """The whole array: int32 for INT32, else float32. ValueError where rows are missing."""
+        data_type = self._order.whole()
+        return _from_wire(self._data, self._order.shape, data_type)
+
+    def tensor(self) -> Tensor:
+        """The whole array as it was sent. ValueError where rows are missing."""
+        data_type = self._order.whole()
+        return Tensor(data_type=data_type, shape=self._order.shape, data=bytes(self._data))
+
+
+def rows_of(piece: TensorSlice) -> NDArray[Any]:
+    """The rows of one slice, [rows, ...]: int32 for INT32, else float32.
+
+    Raises ValueError where these are not whole rows.
+    """
+    data_type = _resolve(piece.data_type)
+    row_bytes = _num_bytes(piece.shape[1:], data_type)
+    if row_bytes == 0 or len(piece.data) % row_bytes:
+        raise ValueError(f"slice of {len(piece.data)} bytes is not whole rows of {row_bytes}")
+    shape = (len(piece.data) // row_bytes, *piece.shape[1:])
+    return _from_wire(bytearray(piece.data), shape, data_type)
 
 
 def _resolve(data_type: DataType.ValueType) -> DataType.ValueType:
