@@ -1,14 +1,9 @@
 """Which passes share the next step: weighted fair queueing in virtual time, within a budget.
 
-Every waiting job is in the order by one number, the virtual finish time of its next pass:
-
-    finish = start + num_tokens * (waiting jobs of its flow)
-    start  = max(virtual time, finish of the job's last pass), at most one batch past virtual time
-
-and each pass that starts moves virtual time on by num_tokens / (waiting flows). (Demers, Keshav and
-Shenker 1989, with a flow's weight split among its jobs.) So flows get equal shares of the device
-whatever their number of jobs, a short pass comes before long ones that joined at the same time, and
-a job that used room nobody else could use is set back for it by one batch at most.
+Every waiting job is in the order by one number, the virtual finish time of its next pass
+(`virtual_time.py`). So flows get equal shares of the device whatever their number of jobs, a short
+pass comes before long ones that joined at the same time, and a job that used room nobody else could
+use is set back for it by one batch at most.
 
 A step takes passes in that order. The first always goes. One that does not fit what is left is
 passed over for smaller ones behind it and keeps its place, so it is nearer to the front next time.
@@ -25,8 +20,6 @@ virtual time has reached its finish, so that whoever joins from then on is behin
 before it, one pass of each other job, go one or more in a step. Admission bounds F and J.
 """
 
-from collections import Counter
-from collections.abc import Hashable
 from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
@@ -34,6 +27,7 @@ from typing import NamedTuple
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.queued_job import QueuedJob, QueuedPass
 from primase_server.engine.scheduler import ShortStep
+from primase_server.engine.virtual_time import VirtualTime
 
 _MOST_PASSED_OVER = 64
 
@@ -49,10 +43,9 @@ class Batcher:
 
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
-        self._virtual_time = 0.0
+        self._time = VirtualTime(limits.max_batch_tokens)
         self._order: list[tuple[float, int, QueuedJob]] = []
         self._places: dict[QueuedJob, _Place] = {}
-        self._num_waiting: Counter[Hashable] = Counter()
         self._waiting_for_room: dict[QueuedJob, None] = {}
         self._arrivals = count()
 
@@ -65,8 +58,9 @@ class Batcher:
         if head is None and job.head is not None:
             self._waiting_for_room[job] = None
         if head is not None:
-            self._num_waiting[job.flow] += 1
-            place = _Place(self._finish_of(head), next(self._arrivals), head)
+            self._time.join(job.flow)
+            finish = self._time.finish(job.flow, job.virtual_finish, head.work.num_tokens)
+            place = _Place(finish, next(self._arrivals), head)
             self._places[job] = place
             heappush(self._order, (place.finish, place.arrival, job))
 
@@ -74,9 +68,7 @@ class Batcher:
         """Take the job out of the order; what is left in the heap is skipped when it comes up."""
         self._waiting_for_room.pop(job, None)
         if self._places.pop(job, None) is not None:
-            self._num_waiting[job.flow] -= 1
-            if self._num_waiting[job.flow] == 0:
-                del self._num_waiting[job.flow]
+            self._time.leave(job.flow)
 
     def offer_waiting(self) -> None:
         """Room was made: give their places to the jobs that waited for some."""
@@ -124,12 +116,7 @@ class Batcher:
 
     def _start(self, place: _Place, now_s: float) -> None:
         job = place.head.job
-        self._virtual_time += place.head.work.num_tokens / len(self._num_waiting)
+        self._time.spend(place.head.work.num_tokens)
         job.virtual_finish = place.finish
         job.start(place.head, now_s)
         self.offer(job)
-
-    def _finish_of(self, head: QueuedPass) -> float:
-        start = max(self._virtual_time, head.job.virtual_finish)
-        start = min(start, self._virtual_time + self._limits.max_batch_tokens)
-        return start + head.work.num_tokens * self._num_waiting[head.job.flow]
