@@ -1,0 +1,60 @@
+"""Causal attention of a chunk of tokens over everything its sequence has read."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from primase_server.models.evo2.state import KeyValues
+
+_QUERIES = 512
+"""Queries in one call after the first chunk: its mask is [queries, tokens read so far]."""
+
+Rotary = tuple[Tensor, Tensor]
+"""cos and sin of the angle of every row, each [rows, 1, 1, head_dim / 2]."""
+
+
+def rotary_angles(positions: Tensor, inv_freq: Tensor, scale: float) -> Tensor:
+    """(position / scale) * inv_freq in float32: [rows, head_dim / 2].
+
+    inv_freq comes from the checkpoint, where it was rounded: computed anew it would differ.
+    """
+    return positions.float()[:, None] / scale * inv_freq
+
+
+def rotary_tables(angles: Tensor, dtype: torch.dtype) -> Rotary:
+    """cos and sin, rounded to the model's dtype as the official code stores them, in float32."""
+    cos, sin = (table.to(dtype).float()[:, None, None] for table in (angles.cos(), angles.sin()))
+    return cos, sin
+
+
+def attend(queries: Tensor, keys_values: Tensor, past: KeyValues) -> Tensor:
+    """Attention of n new tokens, which join the past.
+
+    queries: [heads, n, head_dim]; keys_values: [2, heads, n, head_dim]; result as queries.
+    """
+    start = past.num_tokens
+    keys, values = past.append(keys_values)
+    n = queries.shape[1]
+    if start == 0 or n == 1:
+        return _attend(queries, keys, values, is_causal=n > 1)
+    mixed = torch.empty_like(queries)
+    for first in range(0, n, _QUERIES):
+        some = queries[:, first : first + _QUERIES]
+        stop = start + first + some.shape[1]
+        mask = torch.ones(some.shape[1], stop, dtype=torch.bool, device=queries.device)
+        mask.tril_(start + first)
+        mixed[:, first : first + _QUERIES] = _attend(some, keys[:, :stop], values[:, :stop], mask)
+    return mixed
+
+
+def _attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    *,
+    is_causal: bool = False,
+) -> Tensor:
+    return F.scaled_dot_product_attention(
+        queries[None], keys[None], values[None], mask, is_causal=is_causal
+    )[0]

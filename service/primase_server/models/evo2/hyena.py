@@ -1,0 +1,166 @@
+"""Causal convolutions that carry their past: a chunk of a sequence in, the same chunk out.
+
+Everything here is [sequences, n, width], sequences of equal length side by side, computed in
+float32 whatever the model's dtype; each call takes what the chunk before left and returns what it
+leaves.
+Tap orders differ, as in the published files: short and HCS filters hold the newest tap last, HCM
+filters the newest first.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_MODAL_BLOCK = 32  # tokens; measured: from 16 to 64 the time hardly differs
+
+
+class Convolution(Protocol):
+    """The inner convolution of a hyena block, with its skip term."""
+
+    def extend(self, u: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """u: [sequences, n, width] -> y of the same shape and dtype, and the past it leaves.
+
+        past: what `ConvolutionState.inner` holds, [sequences, ...].
+        """
+
+
+def fir(x: Tensor, taps: Tensor) -> Tensor:
+    """x: [sequences, n + k - 1, width], taps: [k, width], newest last -> [sequences, n, width].
+
+    y[t] = sum_i taps[i] x[t + i], in float32, each tap in turn.
+    """
+    n = x.shape[1] - len(taps) + 1
+    y = x[:, :n] * taps[0]
+    for i, tap in enumerate(taps[1:], start=1):
+        y.addcmul_(x[:, i : i + n], tap)
+    return y
+
+
+def last_rows(x: Tensor, count: int) -> Tensor:
+    """The last `count` rows of each sequence, in memory of their own."""
+    return x[:, x.shape[1] - count :].clone()
+
+
+class ShortConvolution:
+    """HCS: few taps shared by neighbouring channels, no skip term."""
+
+    def __init__(self, taps: Tensor, width: int) -> None:
+        """taps: [groups, taps], newest last."""
+        self.taps = per_channel(taps, width).T.contiguous()
+
+    def extend(self, u: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """See Convolution."""
+        extended = torch.cat([past, u], dim=1)
+        return fir(extended.float(), self.taps).to(u.dtype), last_rows(extended, past.shape[1])
+
+
+class MediumConvolution:
+    """HCM: a hundred taps shared by neighbouring channels, as products with Toeplitz matrices."""
+
+    def __init__(self, taps: Tensor, skip: Tensor) -> None:
+        """taps: [groups, taps], newest first; skip: [width]."""
+        self.taps, self.skip = taps, skip
+
+    def extend(self, u: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """See Convolution."""
+        extended = torch.cat([past, u], dim=1)
+        y = toeplitz_fir(extended.float(), self.taps).addcmul_(u, self.skip)
+        return y.to(u.dtype), last_rows(extended, past.shape[1])
+
+
+def toeplitz_fir(x: Tensor, taps: Tensor) -> Tensor:
+    """x: [sequences, n + k - 1, width], taps: [groups, k], newest first -> [sequences, n, width].
+
+    Blocks of at most k outputs; a filter's channels and all blocks are columns of one product.
+    """
+    sequences, rows, width = x.shape
+    groups, k = taps.shape
+    n = rows - k + 1
+    num_blocks = -(-n // k)
+    block = -(-n // num_blocks)
+    window = block + k - 1
+    x = F.pad(x, (0, 0, 0, num_blocks * block - n))
+    columns = (
+        x.unfold(1, window, block)  # [sequences, blocks, width, window]
+        .unflatten(2, (groups, -1))
+        .permute(2, 4, 0, 1, 3)
+        .reshape(groups, window, -1)
+    )
+    y = torch.bmm(toeplitz(taps, block), columns)  # [groups, block, sequences * blocks * channels]
+    y = y.view(groups, block, sequences, num_blocks, -1).permute(2, 3, 1, 0, 4)
+    return y.reshape(sequences, num_blocks * block, width)[:, :n]
+
+
+def toeplitz(taps: Tensor, block: int) -> Tensor:
+    """taps: [groups, k], newest first -> T: [groups, block, block + k - 1].
+
+    T[i, j] is the tap of output i for input j, the inputs beginning k - 1 before the outputs.
+    """
+    window = block + taps.shape[1] - 1
+    padded = F.pad(taps.flip(1), (block - 1, block - 1))
+    return padded.unfold(1, window, 1).flip(1)
+
+
+class ModalConvolution:
+    """HCL: h[t] = sum_s residue_s exp(log_pole_s t), a filter of its own for each channel.
+
+    A chunk is cut into blocks of `_MODAL_BLOCK` tokens. With S the sums of the modes before a block
+    of C tokens u, and h and exp(log_pole t) laid out as matrices once,
+
+        y[i] = sum_{j <= i} h[i - j] u[j] + sum_s residue_s exp(log_pole_s (i + 1)) S_s
+        S_s <- exp(log_pole_s C) S_s + sum_j exp(log_pole_s (C - 1 - j)) u[j]
+
+    so memory grows with n * width * (1 + modes / C).
+    """
+
+    def __init__(self, log_poles: Tensor, residues: Tensor, skip: Tensor) -> None:
+        """log_poles, residues: [width, modes] float32; skip: [width]."""
+        block = _MODAL_BLOCK
+        times = torch.arange(block + 1, device=log_poles.device, dtype=torch.float32)
+        decay = torch.exp(log_poles[:, None] * times[:, None])  # [width, block + 1, modes]
+        weighted = decay * residues[:, None]
+        taps = weighted[:, :block].sum(2)
+        local = toeplitz(taps, block)[:, :, block - 1 :]  # [width, out, in], lower triangle
+        self.log_poles, self.skip = log_poles, skip
+        self.mix = torch.cat([local, weighted[:, 1:]], dim=2).mT.contiguous()
+        self.gather = decay[:, :block].flip(1).contiguous()  # [width, block, modes]
+
+    def extend(self, u: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """See Convolution."""
+        sequences, n, width = u.shape
+        modes, block = self.log_poles.shape[1], _MODAL_BLOCK
+        num_blocks = -(-n // block)
+        padded = F.pad(u, (0, 0, 0, num_blocks * block - n))
+        # each row: the tokens of a block, then the modes before it
+        rows = padded.new_empty(width, sequences, num_blocks, block + modes, dtype=torch.float32)
+        rows[..., :block] = padded.permute(2, 0, 1).view(width, sequences, num_blocks, block)
+        modes_after = self._scan(rows, past, n - (num_blocks - 1) * block)
+        y = torch.bmm(rows.view(width, -1, block + modes), self.mix)
+        y = y.view(width, sequences, -1).permute(1, 2, 0)[:, :n].to(u.dtype)
+        return y.add_(u * self.skip.to(u.dtype)), modes_after
+
+    def _scan(self, rows: Tensor, past: Tensor, num_last: int) -> Tensor:
+        # fill in the modes before each block; those after the `num_last` tokens of the last one
+        width, sequences, num_blocks, _ = rows.shape
+        block, modes = _MODAL_BLOCK, self.log_poles.shape[1]
+        before = rows[..., block:]
+        state = past.transpose(0, 1)  # [width, sequences, modes]
+        before[:, :, 0] = state
+        if num_blocks > 1:
+            tokens = rows[:, :, :-1, :block].reshape(width, -1, block)
+            added = torch.bmm(tokens, self.gather).view(width, sequences, -1, modes)
+            decay = torch.exp(self.log_poles * block)[:, None]
+            for index in range(num_blocks - 1):
+                state = torch.addcmul(added[:, :, index], decay, state)
+                before[:, :, index + 1] = state
+        tokens = rows[:, :, -1, :num_last]
+        added = torch.bmm(tokens, self.gather[:, block - num_last :])
+        decay = torch.exp(self.log_poles * num_last)[:, None]
+        return torch.addcmul(added, decay, state).transpose(0, 1)
+
+
+def per_channel(taps: Tensor, width: int) -> Tensor:
+    """[groups, taps] -> [width, taps]: each filter serves a block of neighbouring channels."""
+    return taps.repeat_interleave(width // len(taps), dim=0)

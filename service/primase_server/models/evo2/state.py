@@ -1,0 +1,142 @@
+"""What a sequence leaves behind for its next token: the past of every block.
+
+    convolution     the last inputs of its filters, and of a long one the sums of its modes
+    attention       rotated keys, and values, of every token
+
+States start as zeros at full width, so the first tokens of a sequence need no rule of their own.
+Tensors are shared between forks and replaced, never changed, except keys and values: those are
+copied by whoever writes first.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from primase_server.models.evo2.config import BlockKind, Evo2Config
+
+_LEAST_TOKENS = 16
+_STEPS_PER_DOUBLING = 8  # so at most an eighth of keys and values is empty
+
+
+def capacity(num_tokens: int) -> int:
+    """Tokens for which keys and values have room once `num_tokens` are read."""
+    if num_tokens == 0:
+        return 0
+    step = max(_LEAST_TOKENS, 1 << (num_tokens - 1).bit_length()) // _STEPS_PER_DOUBLING
+    return max(_LEAST_TOKENS, -(-num_tokens // step) * step)
+
+
+def state_bytes(config: Evo2Config, num_tokens: int, dtype_bytes: int) -> int:
+    """Bytes of the state of one sequence; `dtype_bytes` of one number of the model's dtype."""
+    width = config.width
+    short = (config.short_taps - 1) * 3 * width
+    hyena = len(config.hcs_layers) * (short + (config.hcs_taps - 1) * width)
+    hyena += len(config.hcm_layers) * (short + (config.hcm_taps - 1) * width)
+    hyena += len(config.hcl_layers) * short
+    modes = len(config.hcl_layers) * width * config.num_modes
+    attention = len(config.attention_layers) * 2 * width * capacity(num_tokens)
+    return (hyena + attention) * dtype_bytes + modes * torch.float32.itemsize
+
+
+@dataclass(eq=False)
+class ConvolutionState:
+    """The past of one hyena block.
+
+    short   [short_taps - 1, 3 * width], the last rows of the projections, oldest first
+    inner   HCS and HCM: [taps - 1, width], the last gated inputs, oldest first;
+            HCL: [width, modes] float32, the sums of its modes
+    """
+
+    short: Tensor
+    inner: Tensor
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of both."""
+        return self.short.nbytes + self.inner.nbytes
+
+    def fork(self) -> "ConvolutionState":
+        """Another past that goes on by itself."""
+        return replace(self)
+
+
+@dataclass(eq=False)
+class KeyValues:
+    """Rotated keys, and values, of one attention block: [2, heads, capacity, head_dim]."""
+
+    stored: Tensor
+    num_tokens: int = 0
+    is_shared: bool = False
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes held, room for further tokens included."""
+        return self.stored.nbytes
+
+    def fork(self) -> "KeyValues":
+        """Another past that goes on by itself; copied when either of the two is written to."""
+        self.is_shared = True
+        return replace(self)
+
+    def append(self, keys_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write [2, heads, n, head_dim] behind the past; keys and values of all tokens so far."""
+        start, stop = self.num_tokens, self.num_tokens + keys_values.shape[2]
+        if self.is_shared or stop > self.stored.shape[2]:
+            self._move(capacity(stop))
+        self.stored[:, :, start:stop] = keys_values
+        self.num_tokens = stop
+        keys, values = self.stored[:, :, :stop]
+        return keys, values
+
+    def _move(self, num_tokens: int) -> None:
+        sides, heads, _, head_dim = self.stored.shape
+        larger = self.stored.new_empty(sides, heads, num_tokens, head_dim)
+        larger[:, :, : self.num_tokens] = self.stored[:, :, : self.num_tokens]
+        self.stored, self.is_shared = larger, False
+
+
+@dataclass(eq=False)
+class SequenceState:
+    """The past of one sequence in every block; `num_tokens` of it are read."""
+
+    blocks: list[ConvolutionState | KeyValues]
+    num_tokens: int = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes held, as `state_bytes` counts them; forks count what they share, each of them."""
+        return sum(block.num_bytes for block in self.blocks)
+
+    def fork(self) -> "SequenceState":
+        """Another past, equal so far, that goes on by itself."""
+        return SequenceState([block.fork() for block in self.blocks], self.num_tokens)
+
+    def convolution(self, layer: int) -> ConvolutionState:
+        """The past of a hyena block."""
+        block = self.blocks[layer]
+        assert isinstance(block, ConvolutionState)
+        return block
+
+    def key_values(self, layer: int) -> KeyValues:
+        """The past of an attention block."""
+        block = self.blocks[layer]
+        assert isinstance(block, KeyValues)
+        return block
+
+
+def empty_past(
+    config: Evo2Config, layer: int, device: torch.device, dtype: torch.dtype
+) -> ConvolutionState | KeyValues:
+    """What a block remembers before the first token."""
+    kind, width = config.kind(layer), config.width
+    if kind is BlockKind.ATTENTION:
+        shape = (2, config.num_heads, 0, config.head_dim)
+        return KeyValues(torch.empty(shape, device=device, dtype=dtype))
+    short = torch.zeros(config.short_taps - 1, 3 * width, device=device, dtype=dtype)
+    if kind is BlockKind.HCL:
+        inner = torch.zeros(width, config.num_modes, device=device)
+    else:
+        taps = config.hcs_taps if kind is BlockKind.HCS else config.hcm_taps
+        inner = torch.zeros(taps - 1, width, device=device, dtype=dtype)
+    return ConvolutionState(short, inner)
