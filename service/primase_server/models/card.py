@@ -15,21 +15,30 @@ class WeightsSource(Enum):
 
 
 class ModelState(Enum):
-    """Whether a configured model can answer."""
+    """Whether a configured model can answer.
+
+    UNVERIFIED is loaded and refused: its numbers on this device are not known to be right.
+    """
 
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
+    UNVERIFIED = "unverified"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Identity of the weights; `checksum` is `sha256:<hex>` over the files read, or empty."""
+    """Identity of the weights; `checksum` is `sha256:<hex>` over the files read, or empty.
+
+    `verified`: the family's whole self test gave the published values with these weights, on this
+    device and in this precision.
+    """
 
     source: WeightsSource
     revision: str = ""
     checksum: str = ""
     trained: bool = True
+    verified: bool = False
 
 
 @dataclass(frozen=True)

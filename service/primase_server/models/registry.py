@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from primase_server.errors import ModelNotReady, UnknownModel
+from primase_server.errors import ModelNotReady, PrecisionUnverified, UnknownModel
 from primase_server.models.card import ModelCard, ModelState
 
 # A model that is loading is worth asking again after this long.
@@ -24,7 +24,8 @@ class LoadedModel(Protocol):
 class ServedModel:
     """One configured model.
 
-    `loaded` and `card` are set once it is READY; `detail` says why it is not.
+    `loaded` and `card` are set once it is READY or UNVERIFIED; `detail` says why it is not READY.
+    `precision_doubt` is what is not known of the numbers of a model that answers all the same.
     """
 
     name: str
@@ -35,11 +36,18 @@ class ServedModel:
     detail: str = "weights are being read"
     loaded: LoadedModel | None = None
     card: ModelCard | None = None
+    precision_doubt: str = ""
 
-    def set_ready(self, loaded: LoadedModel) -> None:
-        """The model answers from now on."""
+    def set_ready(self, loaded: LoadedModel, precision_doubt: str = "") -> None:
+        """The model answers from now on; each answer tells of a doubt."""
         self.loaded, self.card = loaded, loaded.card(self.name)
         self.state, self.detail = ModelState.READY, ""
+        self.precision_doubt = precision_doubt
+
+    def set_unverified(self, loaded: LoadedModel, detail: str) -> None:
+        """The model is described and not used; `detail` is told to callers."""
+        self.loaded, self.card = loaded, loaded.card(self.name)
+        self.state, self.detail = ModelState.UNVERIFIED, detail
 
     def set_failed(self, detail: str) -> None:
         """The model will not answer; `detail` is told to callers."""
@@ -70,9 +78,12 @@ class Registry:
     def ready(self, name: str, kind: type[T]) -> tuple[ServedModel, T]:
         """The model and its runner.
 
-        Raises UnknownModel for another family, ModelNotReady before it is loaded.
+        Raises UnknownModel for another family, ModelNotReady before it is loaded,
+        PrecisionUnverified where its numbers are not known to be right.
         """
         model = self.find(name)
+        if model.state is ModelState.UNVERIFIED:
+            raise PrecisionUnverified(f"model {model.name!r}: {model.detail}")
         if model.state is not ModelState.READY:
             retry_after_s = LOADING_RETRY_S if model.state is ModelState.LOADING else None
             raise ModelNotReady(f"model {model.name!r}: {model.detail}", retry_after_s)

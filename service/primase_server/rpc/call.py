@@ -5,11 +5,18 @@ import time
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
+from primase_server.models.registry import Registry, ServedModel
+
+PRECISION_UNVERIFIED = ("x-primase-precision", "unverified")
+"""Stands before each answer of a model whose numbers are not known to be right on its device."""
+
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+T = TypeVar("T")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,6 +32,7 @@ class Call:
     request_id: str
     started_s: float = field(default_factory=time.monotonic)
     outcome: str = "OK"
+    is_precision_unverified: bool = False
 
     @classmethod
     def of(cls, method: str, context: Context) -> "Call":
@@ -39,6 +47,11 @@ class Call:
         """What tells the caller the request id; sent last, since a call that has sent anything
         can no longer be retried by the caller's library."""
         return ("x-request-id", self.request_id)
+
+    async def begin_answer(self) -> None:
+        """Send what stands before an answer, which is nothing for most."""
+        if self.is_precision_unverified:
+            await self.context.send_initial_metadata((PRECISION_UNVERIFIED,))
 
     @property
     def deadline_s(self) -> float | None:
@@ -57,6 +70,17 @@ def begin_call(method: str, context: Context) -> Call:
     call = Call.of(method, context)
     _current.set(call)
     return call
+
+
+def ready(registry: Registry, name: str, kind: type[T]) -> tuple[ServedModel, T]:
+    """The model and its runner, for the call that this task is answering. Raises as the registry.
+
+    The answer then says so where the model's precision is in doubt.
+    """
+    served, runner = registry.ready(name, kind)
+    if served.precision_doubt:
+        current_call().is_precision_unverified = True
+    return served, runner
 
 
 def current_call() -> Call:

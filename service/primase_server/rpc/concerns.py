@@ -20,7 +20,7 @@ from primase_server.errors import (
     QueueFull,
     QuotaExceeded,
 )
-from primase_server.rpc.call import Call, Context, begin_call
+from primase_server.rpc.call import Call, Context, begin_call, current_call
 from primase_server.rpc.status import reason_of, to_status
 from primase_server.rpc.validation import violations
 
@@ -161,6 +161,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             around = self._around(method, data, handler.request_deserializer, context)
             async with around as request:
                 response: Message = await handler.unary_unary(request, context)
+                await current_call().begin_answer()
                 return response
 
         return respond
@@ -172,7 +173,11 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 around as request,
                 aclosing(handler.unary_stream(request, context)) as messages,
             ):
+                has_begun = False
                 async for message in messages:
+                    if not has_begun:
+                        await current_call().begin_answer()
+                        has_begun = True
                     yield message
 
         return respond

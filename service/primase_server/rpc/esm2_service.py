@@ -22,7 +22,7 @@ from primase_server.models.esm2.work import (
 )
 from primase_server.models.registry import Registry
 from primase_server.rpc import esm2_messages, esm2_requests
-from primase_server.rpc.call import Context
+from primase_server.rpc.call import Context, ready
 from primase_server.rpc.esm2_estimate import encode_bytes, predict_bytes, require_unary
 from primase_server.rpc.jobs import answer_each, build_all, finish_all
 from primase_server.settings import Limits
@@ -155,7 +155,7 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
 
     def _served(self, name: str, *, windowed: bool = False) -> tuple[str, Esm2Served]:
         """The model's own name and what it can do; windows make a length limit needless."""
-        model, runner = self._registry.ready(name, Esm2Runner)
+        model, runner = ready(self._registry, name, Esm2Runner)
         max_residues = None if windowed else self._limits.max_residues
         return model.name, replace(runner.served, max_residues=max_residues)
 

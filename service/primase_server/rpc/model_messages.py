@@ -18,6 +18,7 @@ STATES: Mapping[ModelState, pb.ModelState.ValueType] = {
     ModelState.LOADING: pb.MODEL_STATE_LOADING,
     ModelState.READY: pb.MODEL_STATE_READY,
     ModelState.FAILED: pb.MODEL_STATE_FAILED,
+    ModelState.UNVERIFIED: pb.MODEL_STATE_UNVERIFIED,
 }
 SOURCES: Mapping[WeightsSource, pb.WeightsSource.ValueType] = {
     WeightsSource.FILE: pb.WEIGHTS_SOURCE_FILE,
@@ -68,6 +69,7 @@ def _describe(model: pb.Model, card: ModelCard, *, details: bool) -> None:
             revision=card.weights.revision,
             checksum=card.weights.checksum,
             trained=card.weights.trained,
+            verified=card.weights.verified,
         )
     )
     if details:
