@@ -21,7 +21,7 @@ class CatalogueEntry:
     revision: str
 
 
-_PINNED = {
+_ESM2 = {
     "esm2-8m": ("esm2_t6_8M_UR50D", "c731040fcd8d73dceaa04b0a8e6329b345b0f5df"),
     "esm2-35m": ("esm2_t12_35M_UR50D", "6fbf070e65b0b7291e7bbcd451118c216cff79d8"),
     "esm2-150m": ("esm2_t30_150M_UR50D", "a695f6045e2e32885fa60af20c13cb35398ce30c"),
@@ -31,9 +31,27 @@ _PINNED = {
 }
 """Official checkpoint and commit of each name, as public code that pins them has it."""
 
+_EVO2 = {
+    "evo2-1b-base": ("arcinstitute/evo2_1b_base", "2279e1df422c991037470302360edd40d0d2ea1e"),
+    "evo2-7b": ("arcinstitute/evo2_7b", "bda0089f92582d5baabf0f22d9fc85f3588f6b58"),
+    "evo2-7b-base": ("arcinstitute/evo2_7b_base", "074097e9dc788e8bfe045d6495b9f6153a7c6bfc"),
+    "evo2-7b-262k": ("arcinstitute/evo2_7b_262k", "27c4f055e8b729a27ab5c3e6c8b9c35367a76fba"),
+    "evo2-7b-microviridae": (
+        "evo-design/evo-2-7b-8k-microviridae",
+        "a363aa61d628e5342d5ee148bc0dbac27a1533b7",
+    ),
+    "evo2-20b": ("arcinstitute/evo2_20b", "8b0f0a9a70c66367ed181a17d049b95699a28fed"),
+    "evo2-40b": ("arcinstitute/evo2_40b", "d529aa57c30771814217ad89baaeaf6e2315c7d7"),
+    "evo2-40b-base": ("arcinstitute/evo2_40b_base", "a91f87a93194a23d553186b11e11c55d66456d55"),
+}
+"""Repository and commit of each name, likewise."""
+
 CATALOGUE: Mapping[str, CatalogueEntry] = {
     name: CatalogueEntry(name, checkpoint, f"facebook/{checkpoint}", commit)
-    for name, (checkpoint, commit) in _PINNED.items()
+    for name, (checkpoint, commit) in _ESM2.items()
+} | {
+    name: CatalogueEntry(name, name.replace("-", "_"), repository, commit)
+    for name, (repository, commit) in _EVO2.items()
 }
 
 

@@ -12,10 +12,13 @@ SAFETENSORS = re.compile(r"model(-[0-9]{5}-of-[0-9]{5})?\.safetensors(\.index\.j
 TORCH = re.compile(r"pytorch_model(-[0-9]{5}-of-[0-9]{5})?\.bin(\.index\.json)?")
 """Weights by `torch.save`: pulled only where there are no others, and read without running any."""
 
+EVO2 = re.compile(r"evo2_[0-9a-z_]+\.pt(\.part[0-9])?")
+"""Evo 2's, of `torch.save` too; the largest are cut into parts that follow each other."""
+
 
 def is_read(name: str) -> bool:
     """Whether it is a file that we pull: a plain name of the configuration or of weights."""
-    return any(pattern.fullmatch(name) for pattern in (CONFIG, SAFETENSORS, TORCH))
+    return any(pattern.fullmatch(name) for pattern in (CONFIG, SAFETENSORS, TORCH, EVO2))
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Listing:
 def listing_of(repository: str, commit: str, files: Iterable[RemoteFile]) -> Listing:
     """The files we read, by name. Raises HubRefused where there are no weights among them."""
     held = sorted(files, key=lambda file: file.name)
-    weights = _named(held, SAFETENSORS) or _named(held, TORCH)
+    weights = _named(held, SAFETENSORS) or _named(held, TORCH) or _named(held, EVO2)
     if not weights:
         raise HubRefused(f"{repository} has no weights at {commit} that are read here")
     wanted = (*_named(held, CONFIG), *weights)
