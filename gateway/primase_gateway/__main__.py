@@ -11,7 +11,7 @@ import threading
 import click
 import uvicorn
 
-from primase_gateway import log
+from primase_gateway import log, nim_variables
 from primase_gateway.app import create_app
 from primase_gateway.settings import Settings
 
@@ -81,6 +81,39 @@ STDIN = 0
     help="Time for requests in progress when told to stop, in seconds.",
 )
 @click.option(
+    "--nim-model",
+    default=DEFAULTS.nim_model,
+    show_envvar=True,
+    help="The Evo 2 that answers the NIM routes: a name, an alias, or a size such as evo2-7b.",
+)
+@click.option(
+    "--nim-max-bases",
+    envvar=["PRIMASE_GATEWAY_NIM_MAX_BASES", "NIM_EVO2_SEQUENCE_LENGTH_LIMIT"],
+    show_envvar=True,
+    type=click.IntRange(min=1),
+    help="Longest sequence of the NIM routes. Unset: what the service allows.",
+)
+@click.option(
+    "--nim-max-forward-bases",
+    envvar=["PRIMASE_GATEWAY_NIM_MAX_FORWARD_BASES", "NIM_EVO2_FORWARD_SEQUENCE_LENGTH_LIMIT"],
+    show_envvar=True,
+    type=click.IntRange(min=1),
+    help="Longest sequence of NIM's forward, instead of that.",
+)
+@click.option(
+    "--nim-timeout-s",
+    envvar=["PRIMASE_GATEWAY_NIM_TIMEOUT_S", "NIM_EVO2_TIMEOUT_S"],
+    show_envvar=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time that one NIM request may take in the service. Unset: as all.",
+)
+@click.option(
+    "--nim-busy-422",
+    is_flag=True,
+    show_envvar=True,
+    help="Answer 422 where the queue is full, as NIM does, and not 503.",
+)
+@click.option(
     "--log-level",
     default=DEFAULTS.log_level,
     show_envvar=True,
@@ -94,8 +127,11 @@ STDIN = 0
 )
 def main(**options: object) -> None:
     """Serve REST in front of a Primase service."""
+    options["nim_model"] = options["nim_model"] or nim_variables.model(os.environ)
     settings = Settings(**options)  # type: ignore[arg-type]  # click has checked each by its option
     log.configure(settings.log_level)
+    for name in nim_variables.ignored(os.environ):
+        logger.warning("ignored_variable", extra={"fields": {"name": name}})
     listener = _listener(settings)
     server = uvicorn.Server(server_config(settings))
     if settings.supervised:

@@ -18,6 +18,9 @@ from primase_gateway import (
     front,
     health,
     native,
+    nim,
+    nim_about,
+    nim_errors,
     openapi,
 )
 from primase_gateway.biolm_dialects import DIALECTS, V1, V2, V3
@@ -55,7 +58,7 @@ def create_app(settings: Settings) -> Starlette:
 
 def _routes() -> list[Route]:
     # Where a fixed path could be read as a model and its action, the fixed path comes first.
-    fixed = (health, openapi, front, native, biolm_catalogue)
+    fixed = (health, openapi, front, native, nim, nim_about, biolm_catalogue)
     return [
         *(route for module in fixed for route in module.routes()),
         *biolm_schema.routes(DIALECTS),
@@ -80,6 +83,7 @@ REFUSAL_BODIES: Mapping[str, Callable[[Refusal], bytes]] = {
     V2.prefix: _hosted,
     V3.prefix: _hosted,
     native.PREFIX: native.refusal_body,
+    **dict.fromkeys(nim.SIZES, nim_errors.body),
 }
 
 

@@ -28,12 +28,17 @@ class Catalogue:
         self._known: dict[str, _Known] = {}
 
     async def find(self, name: str) -> pb.Model:
-        """The model, in full. Raises Refusal: UNKNOWN_MODEL, MODEL_NOT_READY."""
+        """The model, in full.
+
+        Raises Refusal: UNKNOWN_MODEL, MODEL_NOT_READY, PRECISION_UNVERIFIED.
+        """
         known = self._known.get(name)
         if known is not None and time.monotonic() < known.until_s:
             return known.model
         self._known.pop(name, None)
         model = await self.describe(name)
+        if model.state == pb.MODEL_STATE_UNVERIFIED:
+            raise Refusal("PRECISION_UNVERIFIED", f"model {name!r}: {model.state_detail}")
         if model.state != pb.MODEL_STATE_READY:
             detail = model.state_detail or "loading"
             raise Refusal("MODEL_NOT_READY", f"model {name!r}: {detail}", retry_after_s=1.0)

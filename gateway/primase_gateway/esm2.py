@@ -13,6 +13,7 @@ from primase.models.v1 import model_service_pb2 as models_pb
 from primase.tensors import SliceAssembler, to_array
 from primase.type.v1 import tensor_pb2
 from primase_gateway.errors import Refusal, from_status, merged
+from primase_gateway.finite import finite
 from primase_gateway.service import Service
 
 # The order in which the original lists the columns of its logits.
@@ -139,7 +140,7 @@ async def _collect(
 def _encoded(assemblers: _Assemblers, columns: list[int]) -> Encoded:
     encoded = Encoded()
     for (kind, layer), assembler in sorted(assemblers.items()):
-        array = _finite(assembler.array())
+        array = finite(assembler.array())
         if kind in LAYER_KINDS:
             encoded.by_layer.setdefault(kind, {})[layer] = array
         elif kind == pb.INCLUDE_CONTACTS:
@@ -167,7 +168,7 @@ async def predict(
     columns = standard_columns(model)
     return [
         Predicted(
-            _select(_finite(to_array(prediction.logits)), columns),
+            _select(finite(to_array(prediction.logits)), columns),
             list(prediction.sequence_tokens),
         )
         for prediction in response.predictions
@@ -211,10 +212,3 @@ def standard_columns(model: models_pb.Model) -> list[int]:
 
 def _select(logits: Array, columns: list[int]) -> Array:
     return np.ascontiguousarray(logits[:, columns])
-
-
-def _finite(array: Array) -> Array:
-    # JSON has no NaN: such an answer is a fault of the model, and never one of the client.
-    if not np.isfinite(array).all():
-        raise Refusal("INTERNAL", "the model gave numbers that are not finite")
-    return array

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from primase_gateway.catalogue import Catalogue
 from primase_gateway.errors import Refusal
 from primase_gateway.held import HeldBytes
+from primase_gateway.metrics import Metrics
 from primase_gateway.service import Service
 from primase_gateway.settings import Settings
 
@@ -23,13 +24,14 @@ class Gateway:
     service: Service
     catalogue: Catalogue
     held: HeldBytes
+    metrics: Metrics
 
     @classmethod
     def connect(cls, settings: Settings) -> "Gateway":
         """Make the parts. Call it on the event loop."""
         service = Service(settings.server, settings.deadline_s)
         held = HeldBytes(settings.max_answer_bytes, settings.max_held_bytes)
-        return cls(settings, service, Catalogue(service), held)
+        return cls(settings, service, Catalogue(service), held, Metrics())
 
     @classmethod
     def of(cls, request: Request) -> "Gateway":

@@ -78,11 +78,14 @@ class Service:
         finally:
             call.cancel()
 
-    async def serving(self) -> bool:
-        """Whether every configured model answers, by the service's own word, within a second."""
+    async def serving(self, name: str) -> bool:
+        """Whether the part of the service called `name` serves, by its own word, within a second.
+
+        The empty name is that of the whole: every configured model answers.
+        """
         try:
             answer: HealthCheckResponse = await self._check_health(
-                HealthCheckRequest(), timeout=HEALTH_DEADLINE_S
+                HealthCheckRequest(service=name), timeout=HEALTH_DEADLINE_S
             )
         except grpc.aio.AioRpcError:
             return False

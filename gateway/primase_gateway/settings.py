@@ -26,6 +26,16 @@ class Settings:
     max_held_bytes: int = 1024 * MIB
     # Time that requests in progress are given when the gateway is told to stop.
     drain_s: float = 60.0
+    # Which Evo 2 answers the NIM routes: a name, an alias or a size such as `evo2-7b`. Empty: the
+    # only one that is served.
+    nim_model: str = ""
+    # Longest sequence of all NIM routes, and of `forward`. Unset: what the service allows.
+    nim_max_bases: int | None = None
+    nim_max_forward_bases: int | None = None
+    # Time that one NIM request may take in the service. Unset: `deadline_s`.
+    nim_timeout_s: float | None = None
+    # Answer 422, as NIM does, where a full queue is 503 here.
+    nim_busy_422: bool = False
     log_level: str = "info"
     # Stop when standard input ends: its other end is held by a supervisor.
     supervised: bool = False

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.esm2.v1 import esm2_service_pb2_grpc
+from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.models.v1 import model_service_pb2_grpc
 from primase.reasons import REASONS
 from primase.tensors import row_slices, to_tensor
+from tests.gateway.scripted_evo2 import ScriptedEvo2
 
 TOKENS = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>")
 LAST_LAYER = 3
@@ -96,6 +98,10 @@ class Script:
     refuse: Status | None = None
     refuse_items: dict[int, Status] = field(default_factory=dict)
     not_finite: bool = False
+    # Answers end a row too early.
+    short: bool = False
+    # What the service says of its precision.
+    precision: str = ""
     hang: bool = False
     hanging: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -262,13 +268,17 @@ class ScriptedServer:
         esm2_service_pb2_grpc.add_Esm2ServiceServicer_to_server(
             ScriptedEsm2(self.script), self._server
         )
+        evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(
+            ScriptedEvo2(self.script), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def serving(self, serving: bool) -> None:
         """Say whether the whole service serves."""
         answer = health_pb2.HealthCheckResponse
-        self._health.set("", answer.SERVING if serving else answer.NOT_SERVING)
+        for name in ("", "primase.models.v1.ModelService"):
+            self._health.set(name, answer.SERVING if serving else answer.NOT_SERVING)
 
     def reset(self, models: Sequence[models_pb.Model]) -> None:
         """A new script."""
