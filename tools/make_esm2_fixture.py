@@ -1,6 +1,6 @@
 """Make the ESM-2 fixture: a tiny seeded checkpoint in the official two-file layout of fair-esm.
 
-    python tools/make_esm2_fixture.py [FOLDER]
+    python -m tools.make_esm2_fixture [FOLDER]
 
 The numbers come from raw generator bits and exact arithmetic, so that every machine and every
 version of the libraries gives the same ones. Attention is sharp, and norms and biases are off
@@ -15,29 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from primase_server.models.esm2.checkpoint import CONTACT_HEAD, TIED_COPY, expected_shapes
 from primase_server.models.esm2.config import VARIANTS, Esm2Config
 from primase_server.models.esm2.weights import FIXTURE
+from tools.normals import Normals
 
 SEED = 20221101
-_SUMMANDS = 12  # uniforms whose sum has variance 1
-
-
-class Normals:
-    """A stream of nearly normal numbers: sums of twelve uniforms on [-1/2, 1/2)."""
-
-    def __init__(self, seed: int) -> None:
-        self._bits = np.random.PCG64(seed)
-
-    def draw(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Mean 0, standard deviation 1."""
-        raw = self._bits.random_raw((_SUMMANDS, *shape))
-        # 32 bits each: their sum is exact in float64 in any order
-        uniform = (raw >> np.uint64(32)).astype(np.float64) / 2**32
-        total: NDArray[np.float64] = uniform.sum(axis=0) - _SUMMANDS / 2
-        return total
 
 
 def make_state(config: Esm2Config, seed: int = SEED) -> dict[str, torch.Tensor]:
