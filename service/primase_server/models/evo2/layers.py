@@ -5,15 +5,16 @@
     decoder.layers.N.mixer, .mixer.dense            blocks.N.out_filter_dense
     decoder.layers.N.mixer.dense_projection         blocks.N.projections
     decoder.layers.N.self_attention, .linear_proj   blocks.N.inner_mha_cls, .out_proj
-    decoder.layers.N.self_attention.linear_qkv      blocks.N.inner_mha_cls.Wqkv, put in order of heads
+    decoder.layers.N.self_attention.linear_qkv      q, k and v before rotation, in order of heads
     decoder.layers.N.self_attention.core_attention  blocks.N.inner_mha_cls.inner_attn
     decoder.layers.N.mlp, .mlp.linear_fc2           blocks.N.mlp, .mlp.l3
     decoder.layers.N.mlp.linear_fc1                 blocks.N.mlp.l1 and .mlp.l2, side by side
     decoder, decoder.final_norm                     norm
     output_layer                                    unembed
 
-`Wqkv` comes as q, k and v, each [heads, head_dim]; `linear_qkv` as q, k and v of each head. The
-heads of `inner_attn` lie side by side in both.
+`Wqkv` comes as q, k and v, each [heads, head_dim], and rotated: the official code turns q and k in
+place, and its embeddings show them so. `linear_qkv` comes as q, k and v of each head, not rotated.
+The heads of `inner_attn` lie side by side in both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ Float32Array = NDArray[np.float32]
 
 LOGITS = "unembed"
 FINAL_NORM = "norm"
+UNROTATED = "inner_mha_cls.Wqkv.unrotated"
+"""A tap of attention blocks that is no layer of the official code."""
 
 _EVERY_BLOCK = ("pre_norm", "post_norm", "mlp", "mlp.l1", "mlp.l2", "mlp.l3")
 _HYENA_BLOCK = ("projections", "filter", "out_filter_dense")
@@ -121,7 +124,7 @@ def layer_table(config: Evo2Config) -> LayerTable:
         known[joined] = NamedLayer(joined, taps, 2 * config.inner_width)
     for block in config.attention_layers:
         by_head = f"decoder.layers.{block}.self_attention.linear_qkv"
-        taps = (f"blocks.{block}.inner_mha_cls.Wqkv",)
+        taps = (f"blocks.{block}.{UNROTATED}",)
         known[by_head] = NamedLayer(by_head, taps, 3 * config.width, config.num_heads)
     return LayerTable(config, canonical, known)
 

@@ -29,14 +29,12 @@ from primase_server.models.evo2.hyena import (
     fir,
     last_rows,
 )
+from primase_server.models.evo2.layers import UNROTATED
 from primase_server.models.evo2.projections import MakeProjection
 from primase_server.models.evo2.rows import attention_order, hyena_order
 from primase_server.models.evo2.state import SequenceState, empty_past
 from primase_server.models.linear import MakeProduct, Product, gelu_, plain
 from primase_server.models.rotary import rotate
-
-UNROTATED = "inner_mha_cls.Wqkv.unrotated"
-"""Queries, keys and values before the rotation, which the official code shows to nobody."""
 
 
 class Observer(Protocol):
