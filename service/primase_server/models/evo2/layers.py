@@ -124,8 +124,9 @@ def layer_table(config: Evo2Config) -> LayerTable:
         known[joined] = NamedLayer(joined, taps, 2 * config.inner_width)
     for block in config.attention_layers:
         by_head = f"decoder.layers.{block}.self_attention.linear_qkv"
-        taps = (f"blocks.{block}.{UNROTATED}",)
-        known[by_head] = NamedLayer(by_head, taps, 3 * config.width, config.num_heads)
+        tap = f"blocks.{block}.{UNROTATED}"
+        known[tap] = NamedLayer(tap, (tap,), 3 * config.width)
+        known[by_head] = NamedLayer(by_head, (tap,), 3 * config.width, config.num_heads)
     return LayerTable(config, canonical, known)
 
 
