@@ -55,10 +55,13 @@ def row_slices(
     array: ArrayLike,
     data_type: DataType.ValueType = tensor_pb2.DATA_TYPE_FLOAT32,
     max_bytes: int = DEFAULT_SLICE_BYTES,
+    first_row: int = 0,
+    num_rows: int | None = None,
 ) -> Iterator[TensorSlice]:
     """`array` as slices of whole rows, each of at most `max_bytes` of data or one row.
 
-    At least one slice, also for no rows. An array [width] is `width` rows of one number.
+    At least one slice, also for no rows. An array [width] is `width` rows of one number. With
+    `num_rows` it is a part of an array of so many, and its own first row is their `first_row`.
     """
     data_type = _resolve(data_type)
     array = np.asarray(array)
@@ -66,12 +69,13 @@ def row_slices(
         raise ValueError("an array without axes has no rows")
     row_bytes = _num_bytes(array.shape[1:], data_type)
     rows_per_slice = max(1, max_bytes // row_bytes if row_bytes else len(array))
+    shape = (len(array) if num_rows is None else num_rows, *array.shape[1:])
     for row_offset in range(0, max(1, len(array)), rows_per_slice):
         rows = array[row_offset : row_offset + rows_per_slice]
         yield TensorSlice(
             data_type=data_type,
-            shape=array.shape,
-            row_offset=row_offset,
+            shape=shape,
+            row_offset=first_row + row_offset,
             data=_to_wire(rows, data_type).tobytes(),
         )
 

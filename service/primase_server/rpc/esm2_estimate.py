@@ -7,22 +7,13 @@ import numpy as np
 from primase.models.v1 import model_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
 from primase_server.engine.job import Item
-from primase_server.errors import ResponseTooLarge
 from primase_server.models.esm2.cost import FLOAT32_BYTES, result_bytes
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.work import PredictItem
 from primase_server.rpc.model_messages import SPECIAL_TOKENS
+from primase_server.rpc.unary import BYTES_PER_NUMBER
 from primase_server.settings import Limits
-
-BYTES_PER_NUMBER = {
-    tensor_pb2.DATA_TYPE_UNSPECIFIED: 4,
-    tensor_pb2.DATA_TYPE_FLOAT32: 4,
-    tensor_pb2.DATA_TYPE_FLOAT16: 2,
-    tensor_pb2.DATA_TYPE_BFLOAT16: 2,
-    tensor_pb2.DATA_TYPE_INT32: 4,
-}
-
 
 # Upper bounds, with the framing of the messages they lie in.
 CANDIDATE_BYTES = 16
@@ -43,15 +34,6 @@ def predict_bytes(items: Sequence[PredictItem], *, include_logits: bool) -> int:
         + include_logits * item.num_bytes
         for item in items
     )
-
-
-def require_unary(num_bytes: int, limits: Limits, instead: str) -> None:
-    """Raise ResponseTooLarge, before any work, where the answer does not fit one message."""
-    if num_bytes > limits.max_unary_response_bytes:
-        raise ResponseTooLarge(
-            f"the answer has about {num_bytes} bytes; "
-            f"one message takes {limits.max_unary_response_bytes}: use {instead}"
-        )
 
 
 def estimate(

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.tensors import row_slices, to_tensor
-from primase.type.v1 import tensor_pb2, usage_pb2
+from primase.type.v1 import tensor_pb2
 from primase_server.engine.events import Timings
 from primase_server.models.esm2.alphabet import STANDARD_20
 from primase_server.models.esm2.passes import Float32Array
@@ -20,6 +20,7 @@ from primase_server.models.esm2.work import (
     VariantsResult,
 )
 from primase_server.rpc.rows import packed
+from primase_server.rpc.timings import timings
 
 DataType: TypeAlias = tensor_pb2.DataType.ValueType
 
@@ -35,15 +36,6 @@ MULTI_MUTANTS: Mapping[MultiMutant, pb.MultiMutant.ValueType] = {
     MultiMutant.WILDTYPE_FILL: pb.MULTI_MUTANT_WILDTYPE_FILL,
     MultiMutant.MASK_ALL: pb.MULTI_MUTANT_MASK_ALL,
 }
-
-
-def timings(spent: Timings) -> usage_pb2.Timings:
-    """Seconds as the contract's milliseconds."""
-    return usage_pb2.Timings(
-        queue_ms=spent.queue_s * 1000,
-        compute_ms=spent.compute_s * 1000,
-        total_ms=spent.total_s * 1000,
-    )
 
 
 def encoding(

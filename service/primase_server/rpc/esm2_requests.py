@@ -1,7 +1,6 @@
 """ESM-2 requests as work items."""
 
 from collections.abc import Callable, Mapping, Set
-from typing import TypeVar
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
@@ -18,6 +17,7 @@ from primase_server.models.esm2.work import (
     VariantMethod,
     VariantsItem,
 )
+from primase_server.rpc.enums import choice
 
 INCLUDES: Mapping[int, Include] = {
     pb.INCLUDE_UNSPECIFIED: Include.MEAN,
@@ -50,16 +50,6 @@ MULTI_MUTANTS: Mapping[int, MultiMutant] = {
     pb.MULTI_MUTANT_WILDTYPE_FILL: MultiMutant.WILDTYPE_FILL,
     pb.MULTI_MUTANT_MASK_ALL: MultiMutant.MASK_ALL,
 }
-
-
-Value = TypeVar("Value")
-
-
-def choice(values: Mapping[int, Value], number: int, field: str) -> Value:
-    """What an enum number stands for. Raises InvalidRequest for one of a newer contract."""
-    if number not in values:
-        raise InvalidRequest.at(field, f"{number} is not a value that this server knows")
-    return values[number]
 
 
 def float_type(options: pb.EncodeOptions) -> tensor_pb2.DataType.ValueType:

@@ -1,17 +1,12 @@
 """Esm2Service: requests in, jobs to the engine, results out."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TypeVar
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.esm2.v1 import esm2_service_pb2_grpc
-from primase.type.v1 import usage_pb2
 from primase_server.engine.engine import Engine
-from primase_server.engine.events import ItemFinished
-from primase_server.engine.job import Item
-from primase_server.errors import InternalError
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.work import (
     EncodeResult,
@@ -23,11 +18,10 @@ from primase_server.models.esm2.work import (
 from primase_server.models.registry import Registry
 from primase_server.rpc import esm2_messages, esm2_requests
 from primase_server.rpc.call import Context, ready
-from primase_server.rpc.esm2_estimate import encode_bytes, predict_bytes, require_unary
-from primase_server.rpc.jobs import answer_each, build_all, finish_all
+from primase_server.rpc.esm2_estimate import encode_bytes, predict_bytes
+from primase_server.rpc.jobs import answer_each, build_all, finish_all, usage_of, value_of
+from primase_server.rpc.unary import require_unary
 from primase_server.settings import Limits
-
-Result = TypeVar("Result")
 
 
 class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
@@ -54,13 +48,13 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
                 esm2_messages.encoding(
                     done.item_index,
                     request.items[done.item_index],
-                    _value(done, EncodeResult),
+                    value_of(done, EncodeResult),
                     done.timings,
                     data_type,
                 )
                 for done in finished
             ],
-            usage=_usage(items),
+            usage=usage_of(items),
         )
 
     async def StreamEncode(
@@ -76,7 +70,7 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
             request.items,
             esm2_requests.encode_builder(request.options, served),
             lambda entry, done: esm2_messages.encoding_rows(
-                done.item_index, entry, _value(done, EncodeResult), done.timings, data_type
+                done.item_index, entry, value_of(done, EncodeResult), done.timings, data_type
             ),
             lambda entry, index, status: pb.StreamEncodeResponse(
                 item_index=index, id=entry.id, failed=status
@@ -99,12 +93,12 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
                 esm2_messages.prediction(
                     done.item_index,
                     request.items[done.item_index],
-                    _value(done, PredictResult),
+                    value_of(done, PredictResult),
                     include_logits=request.include_logits,
                 )
                 for done in finished
             ],
-            usage=_usage(items),
+            usage=usage_of(items),
         )
 
     async def StreamScoreSequences(
@@ -120,7 +114,7 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
             lambda entry, done: esm2_messages.sequence_score(
                 done.item_index,
                 entry,
-                _value(done, ScoreResult),
+                value_of(done, ScoreResult),
                 done.timings,
                 include_per_residue=request.include_per_residue,
             ),
@@ -143,7 +137,7 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
             request.items,
             esm2_requests.variants_builder(request, served),
             lambda entry, done: esm2_messages.variant_scores(
-                done.item_index, entry, _value(done, VariantsResult), done.timings
+                done.item_index, entry, value_of(done, VariantsResult), done.timings
             ),
             lambda entry, index, status: pb.StreamScoreVariantsResponse(
                 item_index=index, id=entry.id, failed=status
@@ -158,13 +152,3 @@ class Esm2Servicer(esm2_service_pb2_grpc.Esm2ServiceServicer):
         model, runner = ready(self._registry, name, Esm2Runner)
         max_residues = None if windowed else self._limits.max_residues
         return model.name, replace(runner.served, max_residues=max_residues)
-
-
-def _value(done: ItemFinished, kind: type[Result]) -> Result:
-    if not isinstance(done.value, kind):
-        raise InternalError("the engine answered with the result of other work")
-    return done.value
-
-
-def _usage(items: Sequence[Item]) -> usage_pb2.Usage:
-    return usage_pb2.Usage(num_prompt_tokens=sum(item.num_tokens for item in items))

@@ -8,6 +8,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
+from primase.type.v1 import usage_pb2
 from primase_server.engine.engine import Engine
 from primase_server.engine.events import ItemFailed, ItemFinished, ItemPart
 from primase_server.engine.job import Item, Job
@@ -26,6 +27,7 @@ from primase_server.rpc.validation import violations
 Entry = TypeVar("Entry", bound=Message)
 Work = TypeVar("Work", bound=Item)
 Answer = TypeVar("Answer", bound=Message)
+Result = TypeVar("Result")
 Build = Callable[[Entry], Work]
 Outcome = ItemPart | ItemFinished | ItemFailed
 
@@ -119,6 +121,18 @@ async def finish_all(
         elif part is not None:
             part(outcome)
     return finished
+
+
+def value_of(event: ItemFinished | ItemPart, kind: type[Result]) -> Result:
+    """The result in an event. Raises InternalError where it is that of other work."""
+    if not isinstance(event.value, kind):
+        raise InternalError("the engine answered with the result of other work")
+    return event.value
+
+
+def usage_of(items: Sequence[Item]) -> usage_pb2.Usage:
+    """Tokens that a unary call read."""
+    return usage_pb2.Usage(num_prompt_tokens=sum(item.num_tokens for item in items))
 
 
 def failed_status(outcome: ItemFailed) -> status_pb2.Status:
