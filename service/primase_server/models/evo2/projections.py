@@ -44,9 +44,9 @@ class MakeProjection(Protocol):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The form that serves, and what GetModel says of it; the note is empty for the plain one."""
+    """The form that serves, None for that of all other products, and what GetModel says of it."""
 
-    make: MakeProjection
+    make: MakeProjection | None
     note: str
 
 
@@ -56,9 +56,9 @@ def choose(device: torch.device, *, needs_fp8: bool, has_scales: bool = True) ->
     Weights that nobody trained have no scales, and need none.
     """
     if not needs_fp8:
-        return Chosen(plain_projection, "")
+        return Chosen(None, "")
     if not has_scales:
-        return Chosen(plain_projection, "weights without FP8 scales: no product is in FP8")
+        return Chosen(None, "weights without FP8 scales: no product is in FP8")
     if not _has_native(device):
         return Chosen(emulated_projection, f"{_EMULATED}: {device.type} has no 8-bit products")
     error = _error_of(native_product, device)
@@ -70,11 +70,6 @@ def choose(device: torch.device, *, needs_fp8: bool, has_scales: bool = True) ->
 
 _NATIVE = "input projections in FP8 (e4m3) as trained, by the GPU's own products"
 _EMULATED = "input projections in FP8 (e4m3) as trained, emulated in float32"
-
-
-def plain_projection(weight: Tensor, extra_state: BytesIO | None = None) -> Product:
-    """The product in the weight's own dtype, for models that need no 8 bits."""
-    return lambda x: F.linear(x, weight)
 
 
 def native_projection(weight: Tensor, extra_state: BytesIO | None) -> Product:

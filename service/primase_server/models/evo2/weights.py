@@ -13,11 +13,18 @@ from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.checksum import checksum
 from primase_server.models.errors import CheckpointError
 from primase_server.models.evo2.checkpoint import Checkpoint, expected_shapes, open_official
-from primase_server.models.evo2.config import VARIANTS, Evo2Config, read_config
+from primase_server.models.evo2.config import (
+    VARIANTS,
+    BlockKind,
+    Evo2Config,
+    read_config,
+    variant_of,
+)
+from primase_server.models.evo2.extra_state import read_scales
 from primase_server.models.evo2.model import Evo2
 from primase_server.models.evo2.parts import without_part
 from primase_server.models.evo2.placement import place
-from primase_server.models.evo2.projections import MakeProjection
+from primase_server.models.evo2.projections import Chosen, choose
 from primase_server.models.evo2.random_state import RandomState
 from primase_server.models.linear import MakeProduct, plain
 
@@ -56,10 +63,12 @@ Source = LocalWeights | RandomWeights | FixtureWeights
 
 @dataclass(frozen=True, eq=False)
 class LoadedEvo2:
-    """A model and the identity of its weights."""
+    """A model, the name of its variant or `custom`, its weights, and its kind of projections."""
 
     model: Evo2
+    variant: str
     weights: Weights
+    projections: Chosen
 
 
 def load(
@@ -67,12 +76,11 @@ def load(
     devices: torch.device | str | Sequence[torch.device] = "cpu",
     dtype: torch.dtype = torch.float32,
     make: MakeProduct = plain,
-    make_projection: MakeProjection | None = None,
 ) -> LoadedEvo2:
     """Read a source on to a device, or over several; raises CheckpointError.
 
-    `make` builds the products of the blocks from their weights, which are then let go;
-    `make_projection` those in front of the hyena blocks, where they are not like the others.
+    `make` builds the products of the blocks from their weights, which are then let go; those in
+    front of the hyena blocks are made in 8 bits where the model was trained so.
     """
     if isinstance(source, RandomWeights):
         config = _variant(source.variant)
@@ -80,6 +88,7 @@ def load(
             WeightsSource.RANDOM, revision=f"{source.variant}-seed-{source.seed}", trained=False
         )
         checkpoint = Checkpoint(config, RandomState(config, source.seed), {}, ())
+        variant = source.variant
     else:
         is_fixture = isinstance(source, FixtureWeights)
         if isinstance(source, FixtureWeights):
@@ -87,8 +96,11 @@ def load(
         checkpoint = open_checkpoint(source)
         kind = WeightsSource.FIXTURE if is_fixture else WeightsSource.FILE
         weights = Weights(kind, checksum=checksum(checkpoint.files), trained=not is_fixture)
+        variant = source.variant or variant_of(checkpoint.config)
     placed = block_devices(checkpoint.config, devices, dtype)
-    return LoadedEvo2(_build(checkpoint, placed, dtype, make, make_projection), weights)
+    projections = _projections(checkpoint, placed[0], weights)
+    model = _build(checkpoint, placed, dtype, make, projections)
+    return LoadedEvo2(model, variant, weights, projections)
 
 
 def open_checkpoint(source: LocalWeights) -> Checkpoint:
@@ -123,17 +135,39 @@ def block_bytes(config: Evo2Config, dtype: torch.dtype) -> Sequence[int]:
     return sizes
 
 
+def _projections(checkpoint: Checkpoint, device: torch.device, weights: Weights) -> Chosen:
+    """The form of the input projections; raises CheckpointError naming one without its scales."""
+    is_random = weights.source is WeightsSource.RANDOM
+    if checkpoint.config.needs_fp8 and not is_random:
+        _check_scales(checkpoint)
+    return choose(device, needs_fp8=checkpoint.config.needs_fp8, has_scales=not is_random)
+
+
+def _check_scales(checkpoint: Checkpoint) -> None:
+    config = checkpoint.config
+    for layer in range(config.num_layers):
+        if config.kind(layer) is BlockKind.ATTENTION:
+            continue
+        name = f"blocks.{layer}.projections"
+        if (state := checkpoint.extra_states.get(name)) is None:
+            raise CheckpointError(f"{name} has no FP8 scales, with which it was trained")
+        try:
+            read_scales(state)
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: {error}") from error
+
+
 def _build(
     checkpoint: Checkpoint,
     devices: Sequence[torch.device],
     dtype: torch.dtype,
     make: MakeProduct,
-    make_projection: MakeProjection | None,
+    projections: Chosen,
 ) -> Evo2:
     tensors: Mapping[str, Tensor] = checkpoint.tensors
     scales: Mapping[str, io.BytesIO] = checkpoint.extra_states
     with torch.inference_mode():
-        return Evo2(checkpoint.config, tensors, devices, dtype, make, make_projection, scales)
+        return Evo2(checkpoint.config, tensors, devices, dtype, make, projections.make, scales)
 
 
 def _file(path: Path) -> Path:
