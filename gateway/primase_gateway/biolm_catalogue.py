@@ -1,12 +1,17 @@
 """The list of models and the check of a token that the clients' commands ask for."""
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway import biolm_slugs
-from primase_gateway.biolm import Document, Schema
+from primase_gateway.biolm import Document, Family, Schema
 from primase_gateway.biolm_schemas import TEXT, TEXTS, closed_object
 from primase_gateway.biolm_slugs import Slug
 from primase_gateway.edge import mark_weights
@@ -62,19 +67,43 @@ async def check_login(request: Request) -> Response:
     return _json({"status": "ok"})
 
 
+@dataclass(frozen=True)
+class _Words:
+    """How the models of one family are told."""
+
+    name: str
+    kind: str
+    tags: Sequence[str]
+
+
+WORDS: Mapping[Family, _Words] = {
+    models_pb.MODEL_FAMILY_ESM2: _Words("ESM-2", "protein", ("esm2", "protein", "language model")),
+    models_pb.MODEL_FAMILY_EVO2: _Words("Evo 2", "DNA", ("evo2", "dna", "language model")),
+}
+SIZE = re.compile(r"\d+[bm]")
+
+
 def _entry(slug: Slug) -> Document:
+    words = WORDS[slug.model.family]
     return {
         "model_slug": slug.name,
-        "model_name": slug.name.upper().replace("ESM2-", "ESM-2 "),
-        "description": _description(slug),
-        "tags": ["esm2", "protein", "language model"],
+        "model_name": " ".join([words.name, *map(_part, slug.name.split("-")[1:])]),
+        "description": _description(slug, words),
+        "tags": list(words.tags),
         **{kind: kind in ("predictor", "encoder") for kind in KINDS},
     }
 
 
-def _description(slug: Slug) -> str:
+def _part(part: str) -> str:
+    return part.upper() if SIZE.fullmatch(part) else part
+
+
+def _description(slug: Slug, words: _Words) -> str:
     model = slug.model
-    says = f"ESM-2 protein language model {model.variant}, {model.num_parameters:,} parameters."
+    says = (
+        f"{words.name} {words.kind} language model {model.variant}, "
+        f"{model.num_parameters:,} parameters."
+    )
     return says if model.weights.trained else f"{says} {UNTRAINED}"
 
 

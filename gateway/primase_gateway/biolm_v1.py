@@ -7,8 +7,10 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase_gateway import biolm_v3, esm2
-from primase_gateway.biolm import COLUMN_NAMES, Action, Call, Dialect, Document, Schema
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
+from primase_gateway import biolm_esm2, biolm_evo2, biolm_v3, esm2
+from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
     ENCODE_SCHEMA,
     ENCODE_TEXT,
@@ -137,15 +139,17 @@ def _not_an_object(given: str) -> Violation:
 
 async def _encode(call: Call) -> JsonAnswer:
     body = parse_body(EncodeRequest, call.body)
-    return await call.encode(body.items, body.params, _encoding)
+    return await biolm_esm2.encode(call, body.items, body.params, _encoding)
 
 
 async def _predict(call: Call) -> JsonAnswer:
-    return await call.predict(parse_body(PredictRequest, call.body).items, biolm_v3.prediction)
+    return await biolm_esm2.predict(
+        call, parse_body(PredictRequest, call.body).items, biolm_v3.prediction
+    )
 
 
 async def _log_prob(call: Call) -> JsonAnswer:
-    return await call.log_prob(parse_body(LogProbRequest, call.body).items)
+    return await biolm_esm2.log_prob(call, parse_body(LogProbRequest, call.body).items)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
@@ -178,14 +182,15 @@ ENCODING: Schema = closed_object(
 )
 
 _LOG_PROB = Action(LogProbRequest, _log_prob, LOG_PROB)
+ESM2 = {
+    "encode": Action(EncodeRequest, _encode, ENCODING),
+    "predict": Action(PredictRequest, _predict, biolm_v3.PREDICTION),
+    "log_prob": _LOG_PROB,
+    "score": _LOG_PROB,
+}
 DIALECT = Dialect(
     prefix="/api/v1",
-    actions={
-        "encode": Action(EncodeRequest, _encode, ENCODING),
-        "predict": Action(PredictRequest, _predict, biolm_v3.PREDICTION),
-        "log_prob": _LOG_PROB,
-        "score": _LOG_PROB,
-    },
+    actions={MODEL_FAMILY_ESM2: ESM2, MODEL_FAMILY_EVO2: biolm_evo2.HUB},
     refusal=HUB_REFUSAL,
     read=_read,
 )

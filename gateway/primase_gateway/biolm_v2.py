@@ -6,8 +6,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase_gateway import esm2
-from primase_gateway.biolm import COLUMN_NAMES, Action, Call, Dialect, Document, Schema
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
+from primase_gateway import biolm_esm2, biolm_evo2, esm2
+from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
     LAST_LAYER,
     MEAN,
@@ -71,11 +73,11 @@ class PredictRequest(Lenient):
 
 async def _encode(call: Call) -> JsonAnswer:
     body = parse(EncodeRequest, call.body)
-    return await call.encode(body.items, body.params or EncodeParams(), _encoding)
+    return await biolm_esm2.encode(call, body.items, body.params or EncodeParams(), _encoding)
 
 
 async def _predict(call: Call) -> JsonAnswer:
-    return await call.predict(parse(PredictRequest, call.body).items, _prediction)
+    return await biolm_esm2.predict(call, parse(PredictRequest, call.body).items, _prediction)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
@@ -117,11 +119,12 @@ PREDICTION: Schema = closed_object(
     {"logits": MATRIX, "sequence_tokens": TEXTS, "alphabet_tokens": TEXTS}
 )
 
+ESM2 = {
+    "encode": Action(EncodeRequest, _encode, ENCODING),
+    "predict": Action(PredictRequest, _predict, PREDICTION),
+}
 DIALECT = Dialect(
     prefix="/api/v2",
-    actions={
-        "encode": Action(EncodeRequest, _encode, ENCODING),
-        "predict": Action(PredictRequest, _predict, PREDICTION),
-    },
+    actions={MODEL_FAMILY_ESM2: ESM2, MODEL_FAMILY_EVO2: biolm_evo2.HOSTED_2},
     refusal=HOSTED_REFUSAL,
 )

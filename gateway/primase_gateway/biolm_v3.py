@@ -6,8 +6,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase_gateway import esm2
-from primase_gateway.biolm import COLUMN_NAMES, Action, Call, Dialect, Document, Schema
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
+from primase_gateway import biolm_esm2, biolm_evo2, esm2
+from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
     LAST_LAYER,
     MEAN,
@@ -80,15 +82,15 @@ class LogProbRequest(Strict):
 
 async def _encode(call: Call) -> JsonAnswer:
     body = parse(EncodeRequest, call.body)
-    return await call.encode(body.items, body.params or EncodeParams(), _encoding)
+    return await biolm_esm2.encode(call, body.items, body.params or EncodeParams(), _encoding)
 
 
 async def _predict(call: Call) -> JsonAnswer:
-    return await call.predict(parse(PredictRequest, call.body).items, prediction)
+    return await biolm_esm2.predict(call, parse(PredictRequest, call.body).items, prediction)
 
 
 async def _log_prob(call: Call) -> JsonAnswer:
-    return await call.log_prob(parse(LogProbRequest, call.body).items)
+    return await biolm_esm2.log_prob(call, parse(LogProbRequest, call.body).items)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
@@ -141,13 +143,14 @@ PREDICTION: Schema = closed_object(
 )
 
 LOG_PROB_ACTION = Action(LogProbRequest, _log_prob, LOG_PROB)
+ESM2 = {
+    "encode": Action(EncodeRequest, _encode, ENCODING),
+    "predict": Action(PredictRequest, _predict, PREDICTION),
+    "log_prob": LOG_PROB_ACTION,
+    "score": LOG_PROB_ACTION,
+}
 DIALECT = Dialect(
     prefix="/api/v3",
-    actions={
-        "encode": Action(EncodeRequest, _encode, ENCODING),
-        "predict": Action(PredictRequest, _predict, PREDICTION),
-        "log_prob": LOG_PROB_ACTION,
-        "score": LOG_PROB_ACTION,
-    },
+    actions={MODEL_FAMILY_ESM2: ESM2, MODEL_FAMILY_EVO2: biolm_evo2.HOSTED_3},
     refusal=HOSTED_REFUSAL,
 )

@@ -40,7 +40,7 @@ async def root(request: Request) -> Response:
 async def page(request: Request) -> Response:
     """Every route on one page, which loads nothing from anywhere. Raises Refusal."""
     slugs = await biolm_slugs.served(Gateway.of(request))
-    paths = openapi.document([slug.name for slug in slugs])["paths"]
+    paths = openapi.document(biolm_slugs.names_by_family(slugs))["paths"]
     rows = "".join(
         f"<tr><td>{method.upper()}</td><td><code>{html.escape(path)}</code></td></tr>"
         for path, operations in paths.items()

@@ -1,10 +1,8 @@
 """Our own REST: the gRPC calls as canonical proto JSON under /primase/v1."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
 from typing import Any
 
-import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
@@ -12,37 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from primase.esm2.v1 import esm2_service_pb2 as esm2_pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.reasons import ERROR_DOMAIN
 from primase_gateway import proto_json
 from primase_gateway.body import read_json
-from primase_gateway.disconnect import while_connected
 from primase_gateway.edge import mark_weights
 from primase_gateway.errors import Path, Refusal
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
-from primase_gateway.service import Service
+from primase_gateway.native_verbs import VERBS
 
 PREFIX = "/primase/v1"
 MODELS = f"{PREFIX}/models"
-
-AnyMethod = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A call of the contract that takes a model and answers with one message."""
-
-    request: type[Message]
-    response: type[Message]
-    method: Callable[[Service], AnyMethod]
-
-
-VERBS: Mapping[str, Verb] = {
-    "encode": Verb(esm2_pb.EncodeRequest, esm2_pb.EncodeResponse, lambda s: s.esm2.Encode),
-    "predict": Verb(esm2_pb.PredictRequest, esm2_pb.PredictResponse, lambda s: s.esm2.Predict),
-}
 
 
 def routes() -> list[Route]:
@@ -81,19 +60,21 @@ async def get_model(request: Request) -> Response:
 
 
 async def act(request: Request) -> Response:
-    """One of VERBS. Raises Refusal."""
+    """A call of the model's family. Raises Refusal."""
     gateway = Gateway.of(request)
     gateway.authenticate(request)
-    verb = VERBS.get(request.path_params["verb"])
-    if verb is None:
+    name, verb_name = request.path_params["model"], request.path_params["verb"]
+    if all(verb_name not in verbs for verbs in VERBS.values()):
         raise Refusal("NOT_SERVED", "no such call", http_status=404)
-    name = request.path_params["model"]
-    mark_weights(await gateway.catalogue.find(name))
+    model = await gateway.catalogue.find(name)
+    mark_weights(model)
+    verb = VERBS.get(model.family, {}).get(verb_name)
+    if verb is None:
+        text = f"{models_pb.ModelFamily.Name(model.family)} has no such call"
+        raise Refusal("NOT_SERVED", text, http_status=404)
     document = await read_json(request, gateway.settings.max_body_bytes)
-    message = _of_model(proto_json.parse(document, verb.request), name)
-    method = verb.method(gateway.service)
-    answer = await while_connected(request, gateway.service.call(method, message))
-    return _json(proto_json.dump(answer))
+    parsed = await asyncio.to_thread(proto_json.parse, document, verb.request)
+    return await verb.answer(request, gateway.service, _of_model(parsed, name))
 
 
 def _of_model(message: Any, name: str) -> Message:

@@ -14,9 +14,19 @@ from starlette.routing import Route
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway import biolm_slugs, health, native
 from primase_gateway.biolm_openapi import biolm_paths
+from primase_gateway.biolm_schemas import array_of
+from primase_gateway.biolm_slugs import Names
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
-from primase_gateway.openapi_pieces import answers, content, path_parameter, request_body
+from primase_gateway.native_verbs import VERBS, AnyVerb
+from primase_gateway.nim_openapi import nim_paths
+from primase_gateway.openapi_pieces import (
+    answers,
+    any_of,
+    content,
+    path_parameter,
+    request_body,
+)
 from primase_gateway.proto_json import descriptor_of
 from primase_gateway.proto_schema import Components, Schema
 
@@ -31,19 +41,20 @@ def routes() -> list[Route]:
 
 async def _serve(request: Request) -> Response:
     slugs = await biolm_slugs.served(Gateway.of(request))
-    text = _document_text(tuple(slug.name for slug in slugs))
+    text = _document_text(biolm_slugs.names_by_family(slugs))
     return Response(text, media_type=MEDIA_TYPE)
 
 
 @functools.lru_cache(MAX_REMEMBERED)
-def _document_text(slugs: tuple[str, ...]) -> bytes:
+def _document_text(slugs: Names) -> bytes:
     return orjson.dumps(document(slugs))
 
 
-def document(slugs: Sequence[str]) -> Schema:
+def document(slugs: Names) -> Schema:
     """The whole OpenAPI 3.1 document, where the BioLM API serves `slugs`."""
     components = Components()
-    paths = _health_paths() | _native_paths(components) | biolm_paths(components, slugs)
+    paths = _health_paths() | _native_paths(components)
+    paths |= nim_paths(components) | biolm_paths(components, slugs)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Primase", "version": version("primase-gateway")},
@@ -77,20 +88,37 @@ def _native_paths(components: Components) -> Schema:
             | {"parameters": [model]}
         },
     }
-    for name, verb in native.VERBS.items():
-        body = components.reference(descriptor_of(verb.request))
-        operation = _native_operation(components, verb.response)
-        extra = {"parameters": [model], "requestBody": request_body(body)}
-        paths[f"{native.MODELS}/{{model}}:{name}"] = {"post": operation | extra}
+    names = dict.fromkeys(name for verbs in VERBS.values() for name in verbs)
+    for name in names:
+        taken = [verbs[name] for verbs in VERBS.values() if name in verbs]
+        paths[f"{native.MODELS}/{{model}}:{name}"] = {
+            "post": _verb_operation(components, taken) | {"parameters": [model]}
+        }
     return paths
 
 
+def _verb_operation(components: Components, verbs: Sequence[AnyVerb]) -> Schema:
+    """One call, which takes and gives what the family of the model says."""
+    body = any_of([components.reference(descriptor_of(verb.request)) for verb in verbs])
+    given = [components.reference(descriptor_of(verb.response)) for verb in verbs]
+    done = any_of(
+        [
+            array_of(answer) if verb.is_stream else answer
+            for verb, answer in zip(verbs, given, strict=True)
+        ]
+    )
+    return _native_answers(components, done) | {"requestBody": request_body(body)}
+
+
 def _native_operation(components: Components, answer: type[Message]) -> Schema:
+    return _native_answers(components, components.reference(descriptor_of(answer)))
+
+
+def _native_answers(components: Components, done: Schema) -> Schema:
     status = components.reference(descriptor_of(status_pb2.Status))
     # A detail is spelled out with its own fields, and `@type` names them.
     components.schemas["google.protobuf.Any"] = {"type": "object"}
-    schema = components.reference(descriptor_of(answer))
-    return {"tags": ["native"], "responses": answers(schema, status)}
+    return {"tags": ["native"], "responses": answers(done, status)}
 
 
 def _query(components: Components) -> list[Schema]:

@@ -1,6 +1,6 @@
 """Pieces of an OpenAPI document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from primase_gateway.json_stream import MEDIA_TYPE
@@ -28,3 +28,8 @@ def request_body(schema: Schema) -> Schema:
 def path_parameter(name: str, schema: Schema) -> Schema:
     """A part of the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def any_of(schemas: Sequence[Schema]) -> Schema:
+    """One of these; the schema itself where it is the only one."""
+    return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}

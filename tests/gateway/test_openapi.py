@@ -5,15 +5,20 @@ import re
 import httpx
 import pytest
 
+from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2 as ESM2
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_EVO2 as EVO2
 from primase_gateway import openapi
 
-SCHEMAS = openapi.document(["esm2-8m"])["components"]["schemas"]
+ESM2_ONLY = ((ESM2, ("esm2-8m",)), (EVO2, ()))
+BOTH = ((ESM2, ("esm2-8m",)), (EVO2, ("evo2-7b",)))
+SCHEMAS = openapi.document(ESM2_ONLY)["components"]["schemas"]
 
 
 def test_it_is_served(client: httpx.Client) -> None:
     answer = client.get("/openapi.json")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == openapi.document(["esm2-8m"])
+    assert answer.json() == openapi.document(ESM2_ONLY)
     assert sorted(answer.json()["paths"]) == [
         "/api/ui/community-api-models/",
         "/api/ui/community-api-models/{slug}/",
@@ -30,13 +35,60 @@ def test_it_is_served(client: httpx.Client) -> None:
         "/api/v3/{slug}/log_prob/",
         "/api/v3/{slug}/predict/",
         "/api/v3/{slug}/score/",
+        "/biology/arc/evo2/forward",
         "/primase/v1/models",
         "/primase/v1/models/{model}",
         "/primase/v1/models/{model}:encode",
+        "/primase/v1/models/{model}:forward",
         "/primase/v1/models/{model}:predict",
+        "/primase/v1/models/{model}:scanVariants",
+        "/primase/v1/models/{model}:score",
+        "/primase/v1/models/{model}:scoreVariants",
+        "/primase/v1/models/{model}:streamEncode",
+        "/primase/v1/models/{model}:streamForward",
+        "/primase/v1/models/{model}:streamScore",
+        "/v1/biology/arc/evo2-40b/forward",
+        "/v1/biology/arc/evo2-7b/forward",
         "/v1/health/live",
         "/v1/health/ready",
+        "/v1/license",
+        "/v1/manifest",
+        "/v1/metadata",
+        "/v1/metrics",
     ]
+
+
+def test_evo2_has_paths_of_its_own() -> None:
+    document = openapi.document(BOTH)
+    added = set(document["paths"]) - set(openapi.document(ESM2_ONLY)["paths"])
+    assert sorted(added) == [
+        "/api/v1/evo2-7b/encode",
+        "/api/v1/evo2-7b/log_prob",
+        "/api/v1/evo2-7b/score",
+        "/api/v2/evo2-7b/encode/",
+        "/api/v2/evo2-7b/predict/",
+        "/api/v3/evo2-7b/encode/",
+        "/api/v3/evo2-7b/log_prob/",
+        "/api/v3/evo2-7b/predict/",
+        "/api/v3/evo2-7b/score/",
+    ]
+    forward = document["paths"]["/biology/arc/evo2/forward"]["post"]
+    assert forward["operationId"] == "forward_biology_arc_evo2_forward_post"
+    inputs = document["components"]["schemas"]["ForwardInputs"]
+    assert inputs["additionalProperties"] is False
+    assert inputs["required"] == ["sequence", "output_layers"]
+    layers = {"type": "array", "items": {"type": "string", "minLength": 1}}
+    limits = {"minItems": 1, "maxItems": 100, "title": "Output Layers"}
+    assert inputs["properties"]["output_layers"] == layers | limits
+
+
+def test_a_verb_of_two_families_takes_either() -> None:
+    operation = openapi.document(BOTH)["paths"]["/primase/v1/models/{model}:scoreVariants"]["post"]
+    bodies = operation["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    evo2 = evo2_pb.DESCRIPTOR.message_types_by_name["StreamScoreVariantsRequest"].full_name
+    assert bodies[1] == {"$ref": f"#/components/schemas/{evo2}"}
+    done = operation["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [answer["type"] for answer in done] == ["array", "array"]
 
 
 def test_limits_are_those_of_the_contract() -> None:

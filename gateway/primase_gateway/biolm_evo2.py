@@ -1,0 +1,259 @@
+"""Evo 2 in all generations of the BioLM API: they differ in strictness, and in what is left out.
+
+One sequence a request; `encode` gives the output of the gated MLP of whole blocks, pooled.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from primase.evo2.v1 import evo2_service_pb2 as pb
+from primase.models.v1 import model_service_pb2 as models_pb
+from primase_gateway import evo2
+from primase_gateway.biolm import Action, Call, Document, Schema, small
+from primase_gateway.biolm_items import MAX_INCLUDES, Lenient, Strict
+from primase_gateway.biolm_schemas import (
+    INTEGER,
+    LOG_PROB,
+    NUMBERS,
+    array_of,
+    closed_object,
+    nullable,
+)
+from primase_gateway.errors import Refusal
+from primase_gateway.fastapi_errors import parse_body
+from primase_gateway.json_stream import JsonAnswer
+from primase_gateway.validation import parse
+
+MAX_BASES = 4096
+MAX_LAYERS = 128
+BASES = re.compile("[ACGT]*")
+BLOCK = re.compile(r"blocks\.(\d+)")
+# The third matrix of the gated MLP; the original has no other.
+MLP_LAYER = 3
+NOT_BASES = "Nucleotides can only be represented with 'ACGT' characters"
+POOLINGS: Mapping[str, pb.Pooling.ValueType] = {"mean": pb.POOLING_MEAN, "last": pb.POOLING_LAST}
+
+Include = Literal["mean", "last"]
+
+
+def _check_hosted(text: str) -> str:
+    matched = BASES.match(text)
+    end = matched.end() if matched else 0
+    if end < len(text):
+        raise PydanticCustomError(
+            "bases",
+            "{said}; found {character} at position {position}, counted from 0",
+            {"said": NOT_BASES, "character": ascii(text[end]), "position": end},
+        )
+    return text
+
+
+def _check_hub(text: str) -> str:
+    if not text or not BASES.fullmatch(text):
+        raise ValueError(NOT_BASES)
+    return text
+
+
+def _check_hub_includes(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in POOLINGS:
+            raise ValueError(f"{name[:64]!r} is not a valid Evo2EncodeIncludeOptions")
+    return names
+
+
+SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": "^[ACGT]*$", "minLength": 1, "maxLength": MAX_BASES}
+)
+Length = Field(min_length=1, max_length=MAX_BASES)
+OneItem = Field(min_length=1, max_length=1)
+Layers = Annotated[list[int], Field(max_length=MAX_LAYERS)]
+HubInclude = Annotated[str, WithJsonSchema({"type": "string", "enum": list(POOLINGS)})]
+BEFORE_LAST = [-2]
+MEAN: list[Include] = ["mean"]
+HUB_MEAN = ["mean"]
+
+
+class Item(Lenient):
+    """One sequence."""
+
+    sequence: Annotated[str, Length, AfterValidator(_check_hosted), SCHEMA]
+
+
+class StrictItem(Item):
+    """One sequence and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class HubItem(Strict):
+    """One sequence and nothing else, whose length is checked last."""
+
+    sequence: Annotated[str, AfterValidator(_check_hub), Length, SCHEMA]
+
+
+class Params(Lenient):
+    """What to return."""
+
+    embedding_layers: Layers = BEFORE_LAST
+    mlp_layer: int = MLP_LAYER
+    include: Annotated[list[Include], Field(max_length=MAX_INCLUDES)] = MEAN
+
+
+class StrictParams(Params):
+    """What to return, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class HubParams(Strict):
+    """What to return, and nothing else."""
+
+    embedding_layers: Layers = BEFORE_LAST
+    mlp_layer: int = MLP_LAYER
+    include: Annotated[
+        list[HubInclude], Field(max_length=MAX_INCLUDES), AfterValidator(_check_hub_includes)
+    ] = HUB_MEAN
+
+
+class EncodeRequest2(Lenient):
+    """Body of `encode` in version 2."""
+
+    params: Params | None = None
+    items: Annotated[list[Item], OneItem]
+
+
+class EncodeRequest3(Strict):
+    """Body of `encode` in version 3."""
+
+    params: StrictParams | None = None
+    items: Annotated[list[StrictItem], OneItem]
+
+
+class HubEncodeRequest(Strict):
+    """Body of `encode` in version 1."""
+
+    params: HubParams = HubParams()
+    items: Annotated[list[HubItem], OneItem]
+
+
+class ScoreRequest2(Lenient):
+    """Body of `predict` in version 2."""
+
+    items: Annotated[list[Item], OneItem]
+
+
+class ScoreRequest3(Strict):
+    """Body of `predict` and its other names in version 3; `params` is ignored, as for ESM-2."""
+
+    params: Any = None
+    items: Annotated[list[StrictItem], OneItem]
+
+
+class HubScoreRequest(Strict):
+    """Body of `log_prob` in version 1."""
+
+    items: Annotated[list[HubItem], OneItem]
+
+
+async def _encode_2(call: Call) -> JsonAnswer:
+    body = parse(EncodeRequest2, call.body)
+    return await _encode(call, body.items[0].sequence, body.params or Params())
+
+
+async def _encode_3(call: Call) -> JsonAnswer:
+    body = parse(EncodeRequest3, call.body)
+    return await _encode(call, body.items[0].sequence, body.params or StrictParams())
+
+
+async def _encode_hub(call: Call) -> JsonAnswer:
+    body = parse_body(HubEncodeRequest, call.body)
+    nothing: Document = dict.fromkeys(POOLINGS)
+    return await _encode(call, body.items[0].sequence, body.params, nothing)
+
+
+async def _score_2(call: Call) -> JsonAnswer:
+    return await _score(call, parse(ScoreRequest2, call.body).items[0].sequence)
+
+
+async def _score_3(call: Call) -> JsonAnswer:
+    return await _score(call, parse(ScoreRequest3, call.body).items[0].sequence)
+
+
+async def _score_hub(call: Call) -> JsonAnswer:
+    return await _score(call, parse_body(HubScoreRequest, call.body).items[0].sequence)
+
+
+async def _score(call: Call, sequence: str) -> JsonAnswer:
+    work = evo2.log_likelihood(call.gateway.service, call.model, sequence)
+    return small([{"log_prob": await call.do(work)}])
+
+
+async def _encode(
+    call: Call, sequence: str, params: Params | HubParams, unasked: Document | None = None
+) -> JsonAnswer:
+    """`unasked` is what a layer holds of poolings that were not asked for."""
+    if params.mlp_layer != MLP_LAYER:
+        text = f"mlp_layer {params.mlp_layer} is not served: only {MLP_LAYER} is"
+        raise Refusal.of_field(("params", "mlp_layer"), text)
+    layers = _resolve(call.model, params.embedding_layers)
+    vectors = await call.do(_read(call, sequence, layers, params.include))
+    embeddings = [
+        {"layer": layer} | (unasked or {}) | {name: found[layer] for name, found in vectors.items()}
+        for layer in layers
+    ]
+    return small([{"embeddings": embeddings}])
+
+
+def _resolve(model: models_pb.Model, layers: Sequence[int]) -> list[int]:
+    """Non-negative, in the order given. Raises Refusal naming the valid range."""
+    num_blocks = sum(1 for layer in model.layers if BLOCK.fullmatch(layer.name))
+    if any(not -num_blocks <= layer < num_blocks for layer in layers):
+        text = (
+            "Requested embedding layers are out of bounds. "
+            f"Ensure the layer indices are between {-num_blocks} and {num_blocks - 1}."
+        )
+        raise Refusal.of_field(("params", "embedding_layers"), text, "UNKNOWN_LAYER")
+    return [layer % num_blocks for layer in layers]
+
+
+async def _read(
+    call: Call, sequence: str, layers: Sequence[int], include: Sequence[str]
+) -> dict[str, dict[int, evo2.Array]]:
+    """A vector [width] of each kind and layer. Raises Refusal."""
+    names = {layer: f"blocks.{layer}.mlp.l3" for layer in layers}
+    vectors = {}
+    # In the order of an answer's keys. One pass of the model each.
+    for kind in (kind for kind in POOLINGS if kind in include and names):
+        found = await evo2.pooled(
+            call.gateway.service, call.model, sequence, list(names.values()), POOLINGS[kind]
+        )
+        vectors[kind] = {layer: found[name] for layer, name in names.items()}
+    return vectors
+
+
+_LAYER: Schema = closed_object({"layer": INTEGER}, dict.fromkeys(POOLINGS, NUMBERS))
+_HUB_LAYER: Schema = closed_object({"layer": INTEGER} | dict.fromkeys(POOLINGS, nullable(NUMBERS)))
+ENCODING: Schema = closed_object({"embeddings": array_of(_LAYER)})
+HUB_ENCODING: Schema = closed_object({"embeddings": array_of(_HUB_LAYER)})
+
+_SCORE_3 = Action(ScoreRequest3, _score_3, LOG_PROB)
+_SCORE_HUB = Action(HubScoreRequest, _score_hub, LOG_PROB)
+HOSTED_2: Mapping[str, Action] = {
+    "encode": Action(EncodeRequest2, _encode_2, ENCODING),
+    "predict": Action(ScoreRequest2, _score_2, LOG_PROB),
+}
+HOSTED_3: Mapping[str, Action] = {
+    "encode": Action(EncodeRequest3, _encode_3, ENCODING),
+    "predict": _SCORE_3,
+    "log_prob": _SCORE_3,
+    "score": _SCORE_3,
+}
+HUB: Mapping[str, Action] = {
+    "encode": Action(HubEncodeRequest, _encode_hub, HUB_ENCODING),
+    "log_prob": _SCORE_HUB,
+    "score": _SCORE_HUB,
+}
