@@ -9,7 +9,9 @@ import structlog
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
 from primase_server.gateway_process import GatewayProcess
-from primase_server.loading import configured, load
+from primase_server.loading.loaded import Loaded, Room
+from primase_server.loading.loader import load
+from primase_server.loading.sources import configured
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.rpc.concerns import CallObserver
 from primase_server.rpc.health import Health
@@ -98,28 +100,35 @@ class App:
     async def _load_model(self, served: ServedModel) -> None:
         source = next(m.source for m in self.settings.models if m.name == served.name)
         try:
-            runner = await asyncio.to_thread(load, served, source, self.settings)
+            loaded = await asyncio.to_thread(load, served, source, self.settings)
         except Exception:
             # The reason may name files, which is for the operator's eyes.
             log.exception("model_failed", model=served.name)
             served.set_failed("its weights could not be loaded; the server's log says why")
         else:
-            self.engine.add_model(
-                served.name, runner, engine_limits(self.settings.limits), self.settings.device
-            )
-            served.set_ready(runner)
+            self._serve(served, loaded)
         await self.health.update()
 
+    def _serve(self, served: ServedModel, loaded: Loaded) -> None:
+        if loaded.doubt and not self.settings.allow_unverified_precision:
+            log.warning("model_unverified", model=served.name, why=loaded.doubt)
+            served.set_unverified(loaded.runner, loaded.doubt)
+            return
+        limits = engine_limits(self.settings.limits, loaded.room)
+        self.engine.add_model(served.name, loaded.runner, limits, self.settings.device)
+        served.set_ready(loaded.runner, loaded.doubt)
 
-def engine_limits(limits: Limits) -> EngineLimits:
-    """The engine's share of the limits."""
+
+def engine_limits(limits: Limits, room: Room | None = None) -> EngineLimits:
+    """The engine's share of the limits, within the room there is on a model's device."""
     return EngineLimits(
         max_queued_tokens=limits.max_queued_tokens,
         max_queued_bytes=limits.max_queued_bytes,
         max_batch_tokens=limits.max_batch_tokens,
-        max_batch_bytes=limits.max_batch_bytes,
+        max_batch_bytes=room.batch_bytes if room else limits.max_batch_bytes,
         max_pending_result_bytes=limits.max_pending_result_bytes,
         max_step_s=limits.max_step_s,
+        max_state_bytes=room.state_bytes if room else EngineLimits.max_state_bytes,
     )
 
 

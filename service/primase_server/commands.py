@@ -10,8 +10,10 @@ import click
 
 from primase_server.pulling import bring, weights_dir_option
 from primase_server.settings import (
+    AUTO,
     CPU,
     CPU_LINEAR,
+    DATA_TYPES,
     DEMO_MODELS,
     FLOAT32,
     HUB,
@@ -39,6 +41,21 @@ class ModelParameter(click.ParamType[ModelSettings]):
             self.fail(str(error), param, ctx)
 
 
+device_option = click.option(
+    "--device",
+    default=CPU,
+    show_default=True,
+    help="cpu, cuda or cuda:N. cuda is the first GPU, and for Evo 2 as many as it needs.",
+)
+dtype_option = click.option(
+    "--dtype",
+    default=AUTO,
+    show_default=True,
+    type=click.Choice((AUTO, *DATA_TYPES)),
+    help="Of all models. auto is float32, and bfloat16 for Evo 2 on a GPU, as it was trained.",
+)
+
+
 @click.command()
 @click.option("--demo", is_flag=True, help="Serve the demo models under every documented name.")
 @click.option(
@@ -57,12 +74,12 @@ class ModelParameter(click.ParamType[ModelSettings]):
 @click.option("--rest-host", default="127.0.0.1", show_default=True)
 @click.option("--rest-port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--rest-token", default="", help="Ask REST callers for this token.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@device_option
+@dtype_option
 @click.option(
-    "--dtype",
-    default="float32",
-    show_default=True,
-    type=click.Choice(["float32", "float16", "bfloat16"]),
+    "--allow-unverified-precision",
+    is_flag=True,
+    help="Answer from models whose numbers are not known to be right here; each answer says so.",
 )
 @click.option(
     "--cpu-linear",
@@ -126,6 +143,7 @@ def serve(
     rest_token: str,
     device: str,
     dtype: str,
+    allow_unverified_precision: bool,
     cpu_linear: str,
     threads: int | None,
     max_residues: int,
@@ -142,7 +160,7 @@ def serve(
     """
     if demo == bool(models):
         raise click.UsageError("give either --demo or at least one --model NAME=SOURCE")
-    if cpu_linear == "int8" and (device, dtype) != (CPU, FLOAT32):
+    if cpu_linear == "int8" and (device != CPU or dtype not in (AUTO, FLOAT32)):
         raise click.UsageError("--cpu-linear int8 needs --device cpu and --dtype float32")
     limits = Limits(
         max_residues=max_residues,
@@ -158,6 +176,7 @@ def serve(
         device=device,
         dtype=dtype,
         cpu_linear=cpu_linear,
+        allow_unverified_precision=allow_unverified_precision,
         weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
         limits=limits,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from primase_server.models.esm2.config import VARIANTS
+from primase_server.models.families import family_of_checkpoint
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.catalogue import CATALOGUE, CatalogueEntry
 from primase_server.models.hub.errors import HubError
@@ -14,8 +14,7 @@ from primase_server.models.hub.weights_dir import PulledFolder, folder_of
 from primase_server.pulling import bring, weights_dir_option
 
 MEGABYTE = 1_000_000
-FLOAT32_BYTES = 4
-ROW = "{:<10}  {:<21}  {:>10}  {:>11}  {:<6}  {}"
+ROW = "{:<20}  {:<21}  {:>10}  {:>11}  {:<6}  {}"
 
 
 @click.group()
@@ -28,7 +27,7 @@ def models() -> None:
 def list_models(weights_dir: Path) -> None:
     """The catalogue, and what of it is here.
 
-    Sizes with ~ are those of the numbers in fp32, not of the hub's files.
+    Sizes with ~ are those of the numbers as they are published, not of the hub's files.
     """
     click.echo(ROW.format("name", "checkpoint", "parameters", "size", "pulled", "revision"))
     for entry in CATALOGUE.values():
@@ -111,8 +110,9 @@ def _manifest(folder: PulledFolder) -> Manifest | None:
 
 
 def _row(entry: CatalogueEntry, manifest: Manifest | None) -> str:
-    num_parameters = VARIANTS[entry.checkpoint].num_parameters
-    size = manifest.num_bytes if manifest else num_parameters * FLOAT32_BYTES
+    family = family_of_checkpoint(entry.checkpoint)
+    num_parameters = family.num_parameters[entry.checkpoint]
+    size = manifest.num_bytes if manifest else num_parameters * family.stored_bytes
     return ROW.format(
         entry.name,
         entry.checkpoint,

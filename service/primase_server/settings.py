@@ -4,13 +4,18 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from primase_server.models.esm2.config import SLUGS
+from primase_server.models.families import FAMILIES
 from primase_server.models.hub.weights_dir import default_root
 
 MIB = 1 << 20
 
 CPU = "cpu"
 FLOAT32 = "float32"
+
+DATA_TYPES = (FLOAT32, "float16", "bfloat16")
+
+AUTO = "auto"
+"""Each family in the type of numbers that suits it and the device."""
 
 CPU_LINEAR = ("auto", "prepacked", "int8", "plain")
 """Names of the kernels of a CPU's linear products; `auto` is the fastest in float32."""
@@ -46,9 +51,10 @@ class ModelSettings:
         return cls(name.lower(), source)
 
 
-# One small model answers for every documented name, and every answer says that it does.
-DEMO_MODELS = (
-    ModelSettings("esm2-demo", "demo", tuple(slug for slug in SLUGS if slug != "esm2-fixture")),
+# One small model of each family answers for every documented name, and every answer says that it
+# does.
+DEMO_MODELS = tuple(
+    ModelSettings(f"{family.name}-demo", "demo", family.official_names) for family in FAMILIES
 )
 
 
@@ -57,12 +63,14 @@ class Limits:
     """What is refused rather than queued, and how much runs at once."""
 
     max_residues: int = 2048
+    max_bases: int = 1 << 20
     max_request_bytes: int = 64 * MIB
     max_unary_response_bytes: int = 4 * MIB - 64 * 1024
     max_queued_tokens: int = 1 << 24
     max_queued_bytes: int = 2048 * MIB
     max_batch_tokens: int = 4096
     max_batch_bytes: int = 4096 * MIB
+    max_state_bytes: int | None = None  # half of what the device has free
     max_pending_result_bytes: int = 16 * MIB
     max_step_s: float = 1.0
 
@@ -76,8 +84,9 @@ class Settings:
     rest: Listen | None = Listen("127.0.0.1", 8000)
     rest_token: str = field(default="", repr=False)
     device: str = CPU
-    dtype: str = FLOAT32
+    dtype: str = AUTO
     cpu_linear: str = "auto"
+    allow_unverified_precision: bool = False
     weights_dir: Path = field(default_factory=default_root)
     num_threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
     limits: Limits = Limits()

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from primase.models.v1 import model_service_pb2 as pb
 from primase_server.commands import serve
-from primase_server.loading import products_for
+from primase_server.loading.precision import products_for
 from primase_server.models import cpu_linear
 from primase_server.settings import Settings
 from tests.rpc.esm2 import MODEL

@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from primase_server import app
-from primase_server.loading import load
-from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.loading.loaded import Loaded
+from primase_server.loading.loader import load
 from primase_server.models.registry import ServedModel
 from primase_server.settings import ModelSettings, Settings
 from tests.health import NOT_SERVING, SERVING, health
@@ -29,7 +29,7 @@ def test_every_service_has_a_state_of_its_own(live: Live) -> None:
         "": SERVING,
         MODELS: SERVING,
         ESM2: SERVING,
-        EVO2: NOT_SERVING,
+        EVO2: SERVING,
         PROGEN2: NOT_SERVING,
     }
 
@@ -55,7 +55,7 @@ def held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Models load when this is set."""
     may_load = threading.Event()
 
-    def load_later(served: ServedModel, source: str, settings: Settings) -> Esm2Runner:
+    def load_later(served: ServedModel, source: str, settings: Settings) -> Loaded:
         assert may_load.wait(30)
         return load(served, source, settings)
 

@@ -8,7 +8,7 @@ import torch
 from primase_server.doctor.facts import OURS
 from primase_server.doctor.report import Check, Device
 from primase_server.doctor.self_test import MAX_ERROR
-from primase_server.loading import DEMO, FIXTURE, RANDOM
+from primase_server.loading.sources import MADE_HERE, kind_of
 from primase_server.models.esm2.weights import open_checkpoint
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.catalogue import CATALOGUE
@@ -40,7 +40,7 @@ def check_pulled(weights_dir: Path) -> Iterable[Check]:
 def check_model(model: ModelSettings, weights_dir: Path) -> Check:
     """The weights of a model as `serve --model` names it: every number is there and finite."""
     name = f"weights of {model.name}"
-    if model.source.partition(":")[0] in (RANDOM, FIXTURE, DEMO):
+    if kind_of(model.source) in MADE_HERE:
         return Check(name, True, "made here, from no file of yours")
     try:
         path = _path(model, weights_dir)

@@ -9,7 +9,7 @@ import torch
 
 from primase_server.doctor.report import Cpu, Device
 from primase_server.doctor.self_test import error_on
-from primase_server.loading import products_for
+from primase_server.loading.precision import products_for
 from primase_server.models import cpu_linear
 from primase_server.settings import Settings
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from primase_server.loading import products_for
+from primase_server.loading.precision import products_for
 from primase_server.models.esm2.alphabet import MASK_ID, tokenize
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner

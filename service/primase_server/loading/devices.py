@@ -1,0 +1,53 @@
+"""Which devices an operator's word means, and how much room is left on them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from primase_server.loading.loaded import Room
+from primase_server.settings import Limits
+
+CUDA = "cuda"
+MEMINFO = Path("/proc/meminfo")
+STATE_SHARE = 0.5  # of what is free once the weights are there
+BATCH_SHARE = 0.3  # the rest is the allocator's, and other programs'
+
+
+def visible_devices(name: str) -> tuple[torch.device, ...]:
+    """The devices of one model: `cuda` is all that are visible, in order.
+
+    Raises RuntimeError where there is none.
+    """
+    if name != CUDA:
+        return (torch.device(name),)
+    found = tuple(torch.device(CUDA, index) for index in range(torch.cuda.device_count()))
+    if not found:
+        raise RuntimeError("--device cuda: torch sees no CUDA device")
+    return found
+
+
+def room_on(devices: Sequence[torch.device], limits: Limits) -> Room:
+    """What steps and states may use of the memory that is free now.
+
+    A step runs on one device after the other, so the fullest decides; states lie with their blocks.
+    On a CPU steps have the server's limit, as other families do.
+    """
+    if devices[0].type != CUDA:
+        free = _free_memory()
+        return Room(limits.max_batch_bytes, limits.max_state_bytes or int(free * STATE_SHARE))
+    free_bytes = [torch.cuda.mem_get_info(device)[0] for device in devices]
+    fullest = min(free_bytes)
+    state_bytes = int(fullest * len(devices) * STATE_SHARE)
+    return Room(int(fullest * BATCH_SHARE), limits.max_state_bytes or state_bytes)
+
+
+def _free_memory() -> int:
+    """Bytes that programs can still take; half of what there is where the system does not tell."""
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(available.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -1,0 +1,31 @@
+"""A model that has been read and checked, before anybody is answered from it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from primase_server.engine.one_shot import OneShotRunner
+from primase_server.models.registry import LoadedModel
+
+
+class Runner(OneShotRunner, LoadedModel, Protocol):
+    """What the engine runs, and the registry describes."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes on the model's device that one step may use, and that carried states may."""
+
+    batch_bytes: int
+    state_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A runner; `doubt` says why its numbers are not known to be right, where something does.
+
+    `room` is None where the server's limits alone decide.
+    """
+
+    runner: Runner
+    doubt: str = ""
+    room: Room | None = None

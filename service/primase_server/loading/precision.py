@@ -1,0 +1,40 @@
+"""In which type of numbers a family computes on a device, and by which products."""
+
+import torch
+
+from primase_server.models import cpu_linear
+from primase_server.models.families import ESM2, EVO2, Family
+from primase_server.settings import AUTO, CPU, FLOAT32, Settings
+
+BFLOAT16 = "bfloat16"
+
+
+def dtype_name(family: Family, settings: Settings) -> str:
+    """The operator's choice; else float32, and for Evo 2 on a GPU bfloat16, as it was trained."""
+    if settings.dtype != AUTO:
+        return settings.dtype
+    return BFLOAT16 if family is EVO2 and settings.device != CPU else FLOAT32
+
+
+def dtype_of(family: Family, settings: Settings) -> torch.dtype:
+    """The same as torch's."""
+    found: torch.dtype = getattr(torch, dtype_name(family, settings))
+    return found
+
+
+def products_for(settings: Settings, family: Family = ESM2) -> cpu_linear.Chosen:
+    """The kernel of the linear products: the operator's choice on a CPU in float32, else torch's.
+
+    8-bit weights serve only where the operator named them, so no dialect answers from them unasked;
+    and only ESM-2, whose error in 8 bits is measured.
+    """
+    dtype = dtype_name(family, settings)
+    if dtype != FLOAT32:
+        note = f"products of the blocks in {dtype}, everything else in float32"
+        return cpu_linear.Chosen(cpu_linear.PLAIN, note)
+    if settings.device != CPU:
+        return cpu_linear.Chosen(cpu_linear.PLAIN, cpu_linear.PLAIN.note)
+    wanted = settings.cpu_linear
+    if family is EVO2 and wanted == cpu_linear.INT8.name:
+        wanted = cpu_linear.AUTO
+    return cpu_linear.choose(wanted)
