@@ -5,7 +5,9 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from primase.cli.encode_command import encode
+from primase.cli.forward_command import forward
 from primase.cli.predict_command import predict
+from primase.cli.scan_command import scan
 from primase.cli.score_command import score
 from primase.cli.variants_command import variants
 
@@ -42,6 +44,8 @@ def main() -> None:
 
 
 main.add_command(encode)
+main.add_command(forward)
 main.add_command(predict)
+main.add_command(scan)
 main.add_command(score)
 main.add_command(variants)

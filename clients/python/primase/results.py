@@ -6,11 +6,11 @@ from typing import Generic, Self, TypeVar
 from primase.exceptions import PrimaseError
 from primase.type.v1 import usage_pb2
 
-ValueT = TypeVar("ValueT")
+ValueT_co = TypeVar("ValueT_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class ItemResult(Generic[ValueT]):
+class ItemResult(Generic[ValueT_co]):
     """What came of one item: its value, or the error that it failed with.
 
     index: place of the item among all that were given to the call.
@@ -19,7 +19,7 @@ class ItemResult(Generic[ValueT]):
 
     index: int
     id: str
-    outcome: ValueT | PrimaseError
+    outcome: ValueT_co | PrimaseError
 
     @property
     def error(self) -> PrimaseError | None:
@@ -27,7 +27,7 @@ class ItemResult(Generic[ValueT]):
         return self.outcome if isinstance(self.outcome, PrimaseError) else None
 
     @property
-    def value(self) -> ValueT:
+    def value(self) -> ValueT_co:
         """The item's value. Raises the error the item failed with."""
         if isinstance(self.outcome, PrimaseError):
             raise self.outcome

@@ -14,7 +14,7 @@ def write(output: Path, *texts: str, resume: bool = False) -> Path:
 
     journal = Journal(output, OPTIONS, resume=resume)
     for text in texts:
-        journal.append({"id": text}, text.encode(), memoryview(b"!"))
+        journal.append({"id": text}, (text.encode(), memoryview(b"!")))
     journal.__exit__(RuntimeError, RuntimeError(), None)
     return journal.path
 
@@ -38,7 +38,7 @@ def test_what_was_written_is_there_for_the_next(tmp_path: Path) -> None:
 
 def test_heads_come_without_bodies(tmp_path: Path) -> None:
     with Journal(tmp_path / "out", OPTIONS, resume=False) as journal:
-        journal.append({"id": "a"}, b"body")
+        journal.append({"id": "a"}, (b"body",))
         assert list(journal.heads()) == [{"id": "a"}]
         assert journal.num_entries == 1
 

@@ -157,7 +157,7 @@ def test_a_scan_leaves_out_the_wild_type_and_other_letters(folder: Path) -> None
 
 
 def test_many_variants_go_in_several_queries(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("primase.cli.variant_input.MAX_QUERY_VARIANTS", 3)
+    monkeypatch.setattr("primase.cli.protein_variant_input.MAX_QUERY_VARIANTS", 3)
     Path("in.csv").write_text("mutant,score\n" + "".join(f"M{i}A,{-i}\n" for i in range(1, 8)))
     service = EveryAnswer()
     result = variants("one.fasta", "--variants", "in.csv", service=service)

@@ -10,8 +10,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import click
 
-from primase.cli.journal import Head, Journal, JournalError, Options
+from primase.cli.journal import Body, Head, Journal, JournalError, Options
 from primase.cli.progress import Progress
+from primase.cli.whole_file import whole_file
 
 InputT = TypeVar("InputT", bound=tuple[Any, ...])
 
@@ -24,13 +25,13 @@ class Finished(NamedTuple):
     """
 
     head: dict[str, Any]
-    body: tuple[bytes | memoryview, ...] = ()
+    body: Body = ()
 
 
 class Sink(Protocol):
     """Takes records in order."""
 
-    def append(self, head: Head, *body: bytes | memoryview) -> None:
+    def append(self, head: Head, body: Body) -> None:
         """Add one."""
 
 
@@ -54,6 +55,27 @@ def journal_of(output: Path, options: Options, *, resume: bool) -> Iterator[Jour
             raise
 
 
+def make_file(
+    output: Path,
+    options: Options,
+    inputs: Iterable[InputT],
+    work: Work[InputT],
+    write: Callable[[Path, Journal], None],
+    *,
+    resume: bool,
+    progress: Progress,
+) -> None:
+    """Make the whole output, by way of its journal.
+
+    options: what the records depend on.
+    write: makes a file of all records.
+    """
+    with journal_of(output, options, resume=resume) as journal, progress:
+        fill(journal, inputs, work, progress)
+        with whole_file(output) as part:
+            write(part, journal)
+
+
 def fill(
     journal: Journal, inputs: Iterable[InputT], work: Work[InputT], progress: Progress
 ) -> None:
@@ -67,14 +89,14 @@ def fill(
             raise JournalError(f"record {number} of the input is not that of {journal.path}")
         progress.add(head)
     for head, body in work(watched):
-        journal.append({**head, "fingerprint": watched.fingerprint()}, *body)
+        journal.append({**head, "fingerprint": watched.fingerprint()}, body)
         progress.add(head)
 
 
 def pour(sink: Sink, inputs: Iterable[InputT], work: Work[InputT], progress: Progress) -> None:
     """Write every record as it comes, with nothing kept."""
     for head, body in work(iter(inputs)):
-        sink.append(head, *body)
+        sink.append(head, body)
         progress.add(head)
 
 

@@ -1,5 +1,6 @@
 """The options of every command that calls a server."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -82,7 +83,7 @@ def _sentences() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # who reads stdout has seen enough: click ends without a word
-    except (PrimaseError, InputError, JournalError, OSError) as error:
+    except (PrimaseError, InputError, JournalError, OSError, EOFError, zlib.error) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)

@@ -1,4 +1,4 @@
-"""CSV with a header, read row by row: UTF-8, commas, quotes as spreadsheets write them."""
+"""CSV with a header, read row by row: UTF-8, commas or tabs, quotes as spreadsheets write them."""
 
 import csv
 from codecs import iterdecode
@@ -25,13 +25,16 @@ class Row(NamedTuple):
 
 
 def read_rows(
-    lines: Iterable[bytes], required: Sequence[str], optional: Sequence[str] = ()
+    lines: Iterable[bytes],
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    delimiter: str = ",",
 ) -> Iterator[Row]:
     """Rows with some of their columns, read as they are needed. Raises CsvError.
 
     A row that is empty is passed over; one of another length than the header is refused.
     """
-    rows = _numbered_rows(lines)
+    rows = _numbered_rows(lines, delimiter)
     _, header = next(rows, (1, []))
     if missing := [column for column in required if column not in header]:
         raise CsvError(
@@ -60,8 +63,8 @@ def name_of(row: Row, id_column: str) -> str:
     return name
 
 
-def _numbered_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(iterdecode(lines, "utf-8-sig"), strict=True)
+def _numbered_rows(lines: Iterable[bytes], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(iterdecode(lines, "utf-8-sig"), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             if cells:

@@ -1,22 +1,22 @@
 """`primase encode`."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from primase.cli import encoded_record
-from primase.cli.bulk_run import Finished, fill, journal_of
+from primase.cli.bulk_run import Finished, make_file
 from primase.cli.comma_lists import comma_list, layer, layer_and_head, one_of
 from primase.cli.connection import calls_server, model_option
-from primase.cli.encoding_tsv import write_tsv
 from primase.cli.journal import Journal
 from primase.cli.npz_file import write_npz
 from primase.cli.output_options import require_pyarrow, writes_file
 from primase.cli.progress import Progress, exit_with
 from primase.cli.sequence_input import SequenceInput, reads_sequences
-from primase.cli.whole_file import whole_file
+from primase.cli.vector_tsv import write_tsv
 from primase.client import Client
 from primase.fasta import Record
 from primase.names import DataTypeName, IncludeName
@@ -105,13 +105,8 @@ def encode(
         )
         return map(encoded_record.finished, results)
 
-    with (
-        journal_of(output, options, resume=resume) as journal,
-        Progress(sequences.count(), "sequences") as progress,
-    ):
-        fill(journal, sequences.records(), work, progress)
-        with whole_file(output) as part:
-            write(part, journal)
+    progress = Progress(sequences.count(), "sequences")
+    make_file(output, options, sequences.records(), work, write, resume=resume, progress=progress)
     exit_with(progress.num_failed)
 
 
@@ -120,9 +115,9 @@ def _writer(output: Path, include: list[IncludeName]) -> Callable[[Path, Journal
         return write_npz
     if output.suffix == ".parquet":
         require_pyarrow()
-        from primase.cli.parquet_file import write_encodings
+        from primase.cli.array_parquet import write_records
 
-        return write_encodings
+        return partial(write_records, count="num_residues")
     if matrices := [name for name in include if name not in encoded_record.VECTORS]:
         raise click.UsageError(f".tsv holds no {' or '.join(matrices)}: use .npz or .parquet")
     return write_tsv

@@ -14,8 +14,9 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
@@ -23,6 +24,8 @@ from zlib import crc32
 
 Head = Mapping[str, Any]
 Options = Mapping[str, Any]
+Body = Iterable[bytes | memoryview]
+"""Pieces, which are the same each time they are asked for."""
 
 _FRAME = struct.Struct("<IQI")
 _COPY_BYTES = 1 << 20
@@ -37,6 +40,27 @@ class Entry(NamedTuple):
 
     head: Head
     body: bytes
+
+
+@dataclass(frozen=True)
+class StoredBody:
+    """The body of a record, read from the file as far as it is asked for."""
+
+    file: IO[bytes]
+    start: int
+    num_bytes: int
+
+    def read(self, offset: int, num_bytes: int) -> bytes:
+        """Some of its bytes."""
+        self.file.seek(self.start + offset)
+        return self.file.read(num_bytes)
+
+
+class StoredEntry(NamedTuple):
+    """One finished record whose body has not been read."""
+
+    head: Head
+    body: StoredBody
 
 
 @dataclass(frozen=True)
@@ -81,14 +105,16 @@ class Journal:
         if kind is None or self.num_entries == 0:
             self.path.unlink(missing_ok=True)
 
-    def append(self, head: Head, *body: bytes | memoryview) -> None:
+    def append(self, head: Head, body: Body = ()) -> None:
         """Add one record."""
         packed = json.dumps(head, separators=(",", ":")).encode()
         checksum = crc32(packed)
+        num_body_bytes = 0
         for piece in body:
             checksum = crc32(piece, checksum)
-        num_body_bytes = sum(memoryview(piece).nbytes for piece in body)
-        self._file.writelines((_FRAME.pack(len(packed), num_body_bytes, checksum), packed, *body))
+            num_body_bytes += memoryview(piece).nbytes
+        frame = _FRAME.pack(len(packed), num_body_bytes, checksum)
+        self._file.writelines(chain((frame, packed), body))
         self._file.flush()
         self.num_entries += 1
 
@@ -100,10 +126,16 @@ class Journal:
 
     def entries(self) -> Iterator[Entry]:
         """All records so far."""
+        for head, body in self.stored():
+            yield Entry(head, body.read(0, body.num_bytes))
+
+    def stored(self) -> Iterator[StoredEntry]:
+        """All records so far; each body can be read until the next record is asked for."""
         with self.path.open("rb") as file:
             for frame in _frames(file, self._start):
-                file.seek(frame.body_start)
-                yield Entry(frame.head, file.read(frame.num_body_bytes))
+                yield StoredEntry(
+                    frame.head, StoredBody(file, frame.body_start, frame.num_body_bytes)
+                )
 
     def _begin(self, options: Options) -> int:
         self._file.truncate(0)

@@ -1,4 +1,4 @@
-"""Encodings as .npz, for `numpy.load`, from the journal. Memory holds one record at a time."""
+"""Arrays as .npz, for `numpy.load`, from the journal. Memory holds a vector or 1 MiB at a time."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from primase.cli.encoded_record import Array, EncodedRecord, error_of
+from primase.cli.array_record import FLOAT32, ArrayRecord, StoredArray, error_of
 from primase.cli.journal import Journal
 from primase.cli.vector_table import VectorTable
 
@@ -18,12 +18,12 @@ def write_npz(path: Path, journal: Journal) -> None:
     tables: dict[str, VectorTable] = {}
     with ZipFile(path, "w") as archive:
         try:
-            for number, entry in enumerate(journal.entries()):
-                record = EncodedRecord.of(entry)
+            for number, entry in enumerate(journal.stored()):
+                record = ArrayRecord.of(entry)
                 for name, vector in record.vectors.items():
                     if name not in tables:
-                        tables[name] = VectorTable(len(vector), path.parent)
-                    tables[name].put(number, vector)
+                        tables[name] = VectorTable(vector.shape[0], path.parent)
+                    tables[name].put(number, vector.array())
                 for name, matrix in record.matrices.items():
                     _write_array(archive, f"{name}/{number}", matrix)
             _write_tables(archive, tables, journal.num_entries)
@@ -40,9 +40,12 @@ def _write_tables(archive: ZipFile, tables: dict[str, VectorTable], num_records:
             table.save(member, num_records)
 
 
-def _write_array(archive: ZipFile, name: str, array: Array) -> None:
+def _write_array(archive: ZipFile, name: str, array: StoredArray) -> None:
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, array, allow_pickle=False)
+        header = {"descr": FLOAT32.str, "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(member, header)
+        for piece in array.pieces():
+            member.write(piece)
 
 
 def _write_texts(archive: ZipFile, name: str, texts: Callable[[], Iterator[str]]) -> None:

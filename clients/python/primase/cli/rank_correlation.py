@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
@@ -16,7 +16,7 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     return float(x @ y) / scale if scale else None
 
 
-def average_ranks(values: Sequence[float]) -> NDArray[np.float64]:
+def average_ranks(values: ArrayLike) -> NDArray[np.float64]:
     """Ranks from 1; equal values share the mean of theirs."""
     _, places, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
     last_ranks = counts.cumsum()

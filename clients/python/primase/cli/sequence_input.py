@@ -1,15 +1,15 @@
 """The argument and the options of every command that reads sequences: FASTA or CSV."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import click
 
 from primase.cli.csv_rows import read_sequences
+from primase.cli.input_file import InputFile, suffix_of
 from primase.fasta import Record, parse_fasta
 
 InputFormat = Literal["fasta", "csv"]
@@ -24,25 +24,48 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class SequenceInput:
-    """Sequences that are read as they are needed."""
+    """Sequences that are read as they are needed.
+
+    upper_case: read small letters as large ones.
+    """
 
     file: BinaryIO
     form: InputFormat
     columns: Columns
+    upper_case: bool
 
     def records(self) -> Iterator[Record]:
         """Read them. Raises InputError."""
-        if self.form == "csv":
-            return read_sequences(self.file, self.columns.id, self.columns.sequence)
-        return parse_fasta(self.file)
+        for id_, sequence in self._records():
+            yield Record(id_, sequence.upper() if self.upper_case else sequence)
+
+    def by_name(self, noun: str) -> Mapping[str, str]:
+        """All of them. UsageError where two have one name, or there are none."""
+        found: dict[str, str] = {}
+        for name, sequence in self.records():
+            if name in found:
+                raise click.UsageError(f"two {noun}s are named {name!r}")
+            found[name] = sequence
+        if not found:
+            raise click.UsageError(f"INPUT has no {noun}")
+        return found
 
     def count(self) -> int | None:
         """About how many there are, for a bar; None where there is none to show."""
         return count_lines(self.file, b">" if self.form == "fasta" else b"")
 
+    def _records(self) -> Iterator[Record]:
+        if self.form == "csv":
+            return read_sequences(self.file, self.columns.id, self.columns.sequence)
+        return parse_fasta(self.file)
+
+
+upper_case_option = click.option(
+    "--upper-case", is_flag=True, help="Read small letters as large ones, as of a masked genome."
+)
 
 OPTIONS = (
-    click.argument("file", metavar="INPUT", type=click.File("rb")),
+    click.argument("file", metavar="INPUT", type=InputFile()),
     click.option(
         "--input-format",
         type=click.Choice(get_args(InputFormat)),
@@ -52,6 +75,7 @@ OPTIONS = (
     click.option(
         "--sequence-column", default="sequence", show_default=True, help="Sequences, in CSV."
     ),
+    upper_case_option,
 )
 
 
@@ -65,10 +89,11 @@ def reads_sequences(command: Callable[..., None]) -> Callable[..., None]:
         input_format: InputFormat | None,
         id_column: str,
         sequence_column: str,
+        upper_case: bool,
         **options: Any,
     ) -> None:
         columns = Columns(id_column, sequence_column)
-        sequences = SequenceInput(file, input_format or format_of(file), columns)
+        sequences = SequenceInput(file, input_format or format_of(file), columns, upper_case)
         command(*args, sequences=sequences, **options)
 
     for option in reversed(OPTIONS):
@@ -87,5 +112,4 @@ def count_lines(file: BinaryIO, start: bytes = b"") -> int | None:
 
 def format_of(file: BinaryIO) -> InputFormat:
     """What a file is, by its name."""
-    name = str(getattr(file, "name", ""))  # what is no file has none
-    return "csv" if Path(name).suffix.lower() == ".csv" else "fasta"
+    return "csv" if suffix_of(file) == ".csv" else "fasta"

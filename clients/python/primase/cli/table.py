@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from primase.cli.bulk_run import Finished
-from primase.cli.journal import Head, Journal
+from primase.cli.journal import Body, Head, Journal
 
 JsonObject = Mapping[str, Any]
 CellKind = Literal["text", "integer", "number", "numbers"]
@@ -35,7 +35,7 @@ class TsvSink:
         self._table = table
         file.write("\t".join(table.columns) + "\n")
 
-    def append(self, head: Head, *body: bytes | memoryview) -> None:
+    def append(self, head: Head, body: Body) -> None:
         """Add the rows of one record."""
         for piece in body:
             for row in self._table.rows_of(piece):
@@ -64,7 +64,7 @@ def write_tsv(path: Path, journal: Journal, table: Table) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         sink = TsvSink(file, table)
         for head, body in journal.entries():
-            sink.append(head, body)
+            sink.append(head, (body,))
 
 
 def write_json_lines(path: Path, journal: Journal, table: Table) -> None:

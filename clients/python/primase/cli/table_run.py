@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from primase.cli.bulk_run import InputT, Sink, Work, fill, journal_of, pour
-from primase.cli.journal import Head, Journal, Options
+from primase.cli.bulk_run import InputT, Sink, Work, make_file, pour
+from primase.cli.journal import Body, Head, Journal, Options
 from primase.cli.output_options import require_pyarrow
 from primase.cli.progress import Progress
 from primase.cli.table import Table, TsvSink, write_json_lines, write_tsv
-from primase.cli.whole_file import whole_file
 
 SUFFIXES = (".tsv", ".jsonl", ".parquet")
 
@@ -18,7 +17,7 @@ SUFFIXES = (".tsv", ".jsonl", ".parquet")
 class NoSink:
     """Takes records and does nothing."""
 
-    def append(self, head: Head, *body: bytes | memoryview) -> None:
+    def append(self, head: Head, body: Body) -> None:
         """Forget one."""
 
 
@@ -44,22 +43,31 @@ class TableRun:
                 sink = _Both(TsvSink(sys.stdout, self.table), self.observer)
                 pour(sink, inputs, work, progress)
             return
-        write = _writer(self.output)
-        with journal_of(self.output, self.options, resume=self.resume) as journal, progress:
-            fill(journal, inputs, work, progress)
+        write_table = _writer(self.output)
+
+        def write(part: Path, journal: Journal) -> None:
             for head, body in journal.entries():
-                self.observer.append(head, body)
-            with whole_file(self.output) as part:
-                write(part, journal, self.table)
+                self.observer.append(head, (body,))
+            write_table(part, journal, self.table)
+
+        make_file(
+            self.output,
+            self.options,
+            inputs,
+            work,
+            write,
+            resume=self.resume,
+            progress=progress,
+        )
 
 
 class _Both:
     def __init__(self, *sinks: Sink) -> None:
         self._sinks = sinks
 
-    def append(self, head: Head, *body: bytes | memoryview) -> None:
+    def append(self, head: Head, body: Body) -> None:
         for sink in self._sinks:
-            sink.append(head, *body)
+            sink.append(head, body)
 
 
 def _writer(output: Path) -> Callable[[Path, Journal, Table], None]:

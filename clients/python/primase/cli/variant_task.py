@@ -1,68 +1,71 @@
-"""What `primase variants` is to score, and what is made of it."""
+"""What `primase variants` is to score, of whatever family, and what is made of it."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, Generic
 
 import click
 
-from primase.cli.correlations import Correlations
-from primase.cli.sequence_input import SequenceInput, count_lines
+from primase.cli.agreements import Agreements, sentences
+from primase.cli.bulk_run import InputT, Work
+from primase.cli.journal import Options
+from primase.cli.progress import Progress, exit_with
 from primase.cli.table import CellKind, JsonObject, Table
-from primase.cli.variant_input import MeasuredQuery, VariantColumns, VariantInput
-
-COLUMNS: dict[str, CellKind] = {"id": "text", "variant": "text", "score": "number"}
+from primase.cli.table_run import NoSink, TableRun
+from primase.cli.whole_file import whole_file
 
 
 @dataclass(frozen=True)
-class VariantTask:
-    """Queries and the table of their scores.
+class VariantTask(Generic[InputT]):
+    """Queries, how they are scored, and the table of their scores.
 
+    options: what the scores depend on.
     total: about how many units there are, for a bar.
-    correlations: where something was measured.
+    agreements: where something is known of the variants.
+    references: what a report calls those that variants belong to.
     """
 
-    queries: Iterable[MeasuredQuery]
+    queries: Iterable[InputT]
+    work: Work[InputT]
     table: Table
+    options: Options
     total: int | None
     unit: str
-    correlations: Correlations | None = None
+    references: str
+    agreements: Agreements | None = None
+
+    def run(self, output: Path | None, report: Path | None, *, resume: bool) -> None:
+        """Score all of them, tell how the scores agree with what is known, and end the command.
+
+        report: a JSON file of that.
+        """
+        if report is not None and self.agreements is None:
+            raise click.UsageError(
+                "--report needs what was measured of the variants, or labels"
+            )
+        progress = Progress(self.total, self.unit)
+        run = TableRun(self.table, output, self.options, resume, self.agreements or NoSink())
+        run.run(self.queries, self.work, progress)
+        if self.agreements is not None:
+            self._tell(list(self.agreements.reports()), report)
+        exit_with(progress.num_failed)
+
+    def _tell(self, reports: list[Mapping[str, Any]], path: Path | None) -> None:
+        for report in reports:
+            for sentence in sentences(report):
+                click.echo(sentence, err=True)
+        if path is not None:
+            whole = {**self.options, self.references: reports}
+            with whole_file(path) as part:
+                part.write_text(json.dumps(whole, indent=2) + "\n")
 
 
-def scan_of(wild_types: SequenceInput | None) -> VariantTask:
-    """Every single substitution of each wild type."""
-    if wild_types is None:
-        raise click.UsageError("--scan needs INPUT")
-    queries = (MeasuredQuery(*record) for record in wild_types.records())
-    return VariantTask(queries, _table(COLUMNS), wild_types.count(), "sequences")
+def table_of(columns: Mapping[str, CellKind]) -> Table:
+    """One row for each object, with these of its entries; what it lacks is empty."""
 
-
-def variants_of(
-    variants: BinaryIO, columns: VariantColumns, wild_types: SequenceInput | None
-) -> VariantTask:
-    """The variants of a CSV. Raises CsvError."""
-    total = count_lines(variants)
-    known = None if wild_types is None else _by_name(wild_types)
-    given = VariantInput(variants, columns, known)
-    if not given.has_measured:
-        return VariantTask(given.queries(), _table(COLUMNS), total, "variants")
-    table = _table({**COLUMNS, "measured": "number"})
-    return VariantTask(given.queries(), table, total, "variants", Correlations())
-
-
-def _by_name(wild_types: SequenceInput) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for name, sequence in wild_types.records():
-        if name in found:
-            raise click.UsageError(f"two wild types are named {name!r}")
-        found[name] = sequence
-    if not found:
-        raise click.UsageError("INPUT has no wild type")
-    return found
-
-
-def _table(columns: Mapping[str, CellKind]) -> Table:
     def rows(line: JsonObject) -> Iterator[list[Any]]:
-        yield [line[name] for name in columns]
+        yield [line.get(name) for name in columns]
 
     return Table(columns, rows)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, groupby
-from math import isnan
 from typing import NamedTuple
 
 from primase.cli.csv_rows import CsvError, Row, name_of, read_rows
+from primase.cli.observations import Observed, ObservedColumns
 from primase.cli.sequence_input import Columns
 from primase.fasta import Record
 
@@ -16,7 +16,7 @@ MAX_QUERY_BYTES = 1024 * 1024
 
 
 class MeasuredQuery(NamedTuple):
-    """A wild type and some of its variants with what was measured of each; None where nothing was.
+    """A wild type and some of its variants with what is known of each.
 
     Without variants, every single substitution is asked for.
     """
@@ -24,7 +24,7 @@ class MeasuredQuery(NamedTuple):
     id: str
     sequence: str
     variants: tuple[str, ...] = ()
-    measured: tuple[float | None, ...] = ()
+    observed: tuple[Observed, ...] = ()
 
 
 class Measured(NamedTuple):
@@ -32,18 +32,15 @@ class Measured(NamedTuple):
 
     wild_type: Record
     variant: str
-    measured: float | None
+    observed: Observed
 
 
 @dataclass(frozen=True)
 class VariantColumns:
-    """Where a CSV of variants has them.
-
-    score: None takes `score` where the file has it.
-    """
+    """Where a CSV of variants has them."""
 
     variant: str
-    score: str | None
+    observed: ObservedColumns
     wild_type: Columns
 
 
@@ -64,24 +61,22 @@ class VariantInput:
     ) -> None:
         self._columns = columns
         self._wild_types = wild_types
-        self._score = columns.score or "score"
-        rows = read_rows(lines, self._required(), (self._score, columns.wild_type.id))
+        optional = (*columns.observed.optional, columns.wild_type.id)
+        rows = read_rows(lines, self._required(), optional)
         first = next(rows, None)
         self._rows = chain([] if first is None else [first], rows)
-        self.has_measured = first is not None and first.cells[self._score] is not None
+        self.has_measured = first is not None and columns.observed.has_measured(first)
 
     def queries(self) -> Iterator[MeasuredQuery]:
         """Rows of one wild type that follow each other go together, as many as a query holds."""
         for wild_type, rows in groupby(map(self._measured, self._rows), lambda row: row.wild_type):
             for group in _groups(rows):
                 variants = tuple(row.variant for row in group)
-                measured = tuple(row.measured for row in group)
-                yield MeasuredQuery(wild_type.id, wild_type.sequence, variants, measured)
+                observed = tuple(row.observed for row in group)
+                yield MeasuredQuery(wild_type.id, wild_type.sequence, variants, observed)
 
     def _required(self) -> list[str]:
-        required = [self._columns.variant]
-        if self._columns.score is not None:
-            required.append(self._columns.score)
+        required = [self._columns.variant, *self._columns.observed.required]
         if self._wild_types is None:
             required.append(self._columns.wild_type.sequence)
         elif len(self._wild_types) > 1:
@@ -89,10 +84,8 @@ class VariantInput:
         return required
 
     def _measured(self, row: Row) -> Measured:
-        cell = row.cells[self._score]
-        return Measured(
-            self._wild_type(row), row.cell(self._columns.variant), _number(row, cell or "")
-        )
+        variant = row.cell(self._columns.variant)
+        return Measured(self._wild_type(row), variant, self._columns.observed.of(row))
 
     def _wild_type(self, row: Row) -> Record:
         if self._wild_types is None:
@@ -106,14 +99,6 @@ class VariantInput:
         if name not in self._wild_types:
             raise CsvError(row.line_number, f"no wild type is named {name!r}")
         return Record(name, self._wild_types[name])
-
-
-def _number(row: Row, cell: str) -> float | None:
-    try:
-        number = float(cell or "nan")
-    except ValueError as error:
-        raise CsvError(row.line_number, f"{cell!r} is no number") from error
-    return None if isnan(number) else number
 
 
 def _groups(rows: Iterable[Measured]) -> Iterator[list[Measured]]:

@@ -1,0 +1,90 @@
+"""What `primase score` does with a model of each family."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from primase.cli.bulk_run import Finished, Work
+from primase.cli.journal import Options
+from primase.cli.table import CellKind, JsonObject, Table, finished
+from primase.esm2_client import Esm2
+from primase.evo2_client import Evo2
+from primase.fasta import Record
+from primase.item_errors import problem_of
+from primase.names import ScoreModeName, StrandName
+from primase.results import ItemResult
+
+LIKELIHOODS: dict[str, CellKind] = {
+    "sum_log_likelihood": "number",
+    "mean_log_likelihood": "number",
+    "perplexity": "number",
+}
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """How sequences are scored, and the table of their scores.
+
+    options: what the scores depend on.
+    """
+
+    work: Work[Record]
+    table: Table
+    options: Options
+
+
+def protein_scores(esm2: Esm2, mode: ScoreModeName, per_residue: bool) -> ScoreTask:
+    """Of ESM-2."""
+    columns: dict[str, CellKind] = {"num_scored_residues": "integer", **LIKELIHOODS}
+    if per_residue:
+        columns["per_residue"] = "numbers"
+
+    def work(records: Iterator[Record]) -> Iterable[Finished]:
+        return _kept(esm2.score(records, mode=mode, include_per_residue=per_residue), columns)
+
+    options = {"model": esm2.model, "mode": mode, "per_residue": per_residue}
+    return ScoreTask(work, _table(columns), options)
+
+
+def dna_scores(evo2: Evo2, strand: StrandName, prepend_bos: bool, per_base: bool) -> ScoreTask:
+    """Of Evo 2."""
+    columns: dict[str, CellKind] = {
+        "num_scored_bases": "integer",
+        "num_other_characters": "integer",
+        **LIKELIHOODS,
+    }
+    if per_base:
+        columns |= {"per_base": "numbers", "entropy": "numbers"}
+
+    def work(records: Iterator[Record]) -> Iterable[Finished]:
+        results = evo2.score(records, strand=strand, prepend_bos=prepend_bos, per_base=per_base)
+        return _kept(results, columns)
+
+    options = {
+        "model": evo2.model,
+        "strand": strand,
+        "prepend_bos": prepend_bos,
+        "per_base": per_base,
+    }
+    return ScoreTask(work, _table(columns), options)
+
+
+def _table(columns: dict[str, CellKind]) -> Table:
+    def rows(score: JsonObject) -> Iterator[list[Any]]:
+        yield [score["id"], *(score[name] for name in columns)]
+
+    return Table({"id": "text", **columns}, rows)
+
+
+def _kept(results: Iterable[ItemResult[Any]], columns: dict[str, CellKind]) -> Iterator[Finished]:
+    for result in results:
+        if result.error is not None:
+            reason = problem_of(result.error)
+            line = {"id": result.id, "error": reason}
+            yield finished(result.id, [line], [(result.id, reason)])
+            continue
+        cells = {name: getattr(result.value, name) for name in columns}
+        for name, kind in columns.items():
+            if kind == "numbers":
+                cells[name] = cells[name].tolist()
+        yield finished(result.id, [{"id": result.id, **cells}])
