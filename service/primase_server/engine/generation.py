@@ -46,6 +46,8 @@ class GenerationJob:
     stop: a pair ends once its new tokens end with one of these.
     allowed_tokens: only these may be drawn; None allows all.
     seed: names the random streams with (item, sample); None lets the engine draw one.
+    num_drawn_before: the last so many tokens of every prompt were drawn before, by the same seed:
+        the random streams go on behind them.
     flow, deadline_s: as in `Job`.
     """
 
@@ -60,11 +62,21 @@ class GenerationJob:
     seed: int | None = None
     determinism: Determinism = Determinism.BEST_EFFORT
     report: TokenReport = field(default=TokenReport())
+    num_drawn_before: int = 0
     flow: str = ""
     deadline_s: float | None = None
 
     @property
+    def num_pairs(self) -> int:
+        """Streams in all."""
+        return len(self.prompts) * self.num_samples
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the prompts while they wait."""
+        return sum(map(len, self.prompts))
+
+    @property
     def num_tokens(self) -> int:
         """Tokens at most: each prompt once, then the new tokens of each sample."""
-        num_new_tokens = len(self.prompts) * self.num_samples * self.max_new_tokens
-        return sum(map(len, self.prompts)) + num_new_tokens
+        return sum(map(len, self.prompts)) + self.num_pairs * self.max_new_tokens

@@ -15,6 +15,7 @@ class EngineLimits:
     max_pending_result_bytes: started or unread items of one ticket; above it the job pauses.
     max_state_bytes: what items that carry state from pass to pass may hold at once, over all jobs;
         an item that needs more fails.
+    max_rows: samples of a generation that draw a token in one step.
     """
 
     max_queued_tokens: int
@@ -24,3 +25,4 @@ class EngineLimits:
     max_pending_result_bytes: int
     max_step_s: float = math.inf
     max_state_bytes: int = 1 << 40
+    max_rows: int = 256

@@ -3,9 +3,9 @@
     finish = start + num_tokens * (waiting members of the flow)
     start  = max(now, finish of the member's last work), at most `most_ahead` past now
 
-and work that starts moves `now` on by num_tokens / (waiting flows). (Demers, Keshav and Shenker 1989,
-with a flow's weight split among its members.) Whoever serves in order of finish gives flows equal
-shares whatever their number of members.
+and work that starts moves `now` on by num_tokens / (waiting flows). (Demers, Keshav and Shenker
+1989, with a flow's weight split among its members.) Whoever serves in order of finish gives flows
+equal shares whatever their number of members.
 """
 
 from collections import Counter
