@@ -8,6 +8,7 @@ import pytest
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase_server import app
+from primase_server.loading.loaded import Loaded
 from primase_server.models.esm2.alphabet import tokenize
 from primase_server.models.esm2.config import VARIANTS
 from primase_server.models.esm2.passes import Esm2Pass
@@ -52,7 +53,7 @@ def test_vectors_of_every_layer_of_the_widest_model(monkeypatch: pytest.MonkeyPa
     model, num_residues = "esm2-15b", 200
     layers = range(WIDEST.num_layers + 1)
     settings = replace(SETTINGS, models=(ModelSettings(model, "random"),))
-    monkeypatch.setattr(app, "load", lambda *_: WidestRunner())
+    monkeypatch.setattr(app, "load", lambda *_: Loaded(WidestRunner()))
     with serving(settings) as live:
         wanted = options([pb.INCLUDE_PER_TOKEN], layers=layers)
         sequence = long_protein(num_residues)
