@@ -39,14 +39,18 @@ _SELF_CHECK_SEQUENCE = "ACGTTGCAAGTCCGATNacgt" * 8  # longer than the taps of an
 class Evo2Runner:
     """One loaded model; `run` is to be called from one thread at a time.
 
-    `precision_note` is what GetModel says of its numbers. `out_of_memory_errors` are what the
+    `precision_note` is what GetModel says of its numbers, `variant` the official name of its shape
+    where that is known better than from the shape. `out_of_memory_errors` are what the
     device raises when a batch does not fit it.
     """
 
     out_of_memory_errors = (torch.OutOfMemoryError,)
 
-    def __init__(self, model: Evo2, weights: Weights, precision_note: str = "") -> None:
+    def __init__(
+        self, model: Evo2, weights: Weights, precision_note: str = "", variant: str = ""
+    ) -> None:
         self.model = model
+        self.variant = variant or variant_of(model.config)
         self.weights = weights
         self.precision_note = precision_note
 
@@ -108,7 +112,7 @@ class Evo2Runner:
         return ModelCard(
             name=name,
             family=FAMILY,
-            variant=variant_of(self.config),
+            variant=self.variant,
             num_parameters=self.config.num_parameters,
             layers=tuple(
                 Layer(layer.name, index, layer.width)

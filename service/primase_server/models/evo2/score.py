@@ -39,10 +39,21 @@ class BaseScores:
     alternative_log_probs: Float32Array
 
     @property
+    def num_alternatives(self) -> int:
+        """Alternatives of each base."""
+        return self.alternative_ids.shape[1]
+
+    @property
     def num_bytes(self) -> int:
         """Bytes of all of them."""
         alternatives = self.alternative_ids.nbytes + self.alternative_log_probs.nbytes
         return self.log_probs.nbytes + self.entropies.nbytes + alternatives
+
+
+_NO_NUMBERS = np.zeros(0, dtype=np.float32)
+_NO_BASES = BaseScores(
+    0, _NO_NUMBERS, _NO_NUMBERS, np.zeros((0, 0), dtype=np.int32), _NO_NUMBERS.reshape(0, 0)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +202,7 @@ class ScoreItem:
         self._sum += float(scores.log_probs.sum(dtype=np.float64))
         self._num_outputs += 1
         if not self.options.per_base:
-            return Part(None, 0)
+            return Part(_NO_BASES, 0)
         if not self._tells_parts or self._num_outputs == self._num_chunks:
             return None
         rows = self._rows([scores])

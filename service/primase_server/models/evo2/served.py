@@ -30,6 +30,7 @@ class Evo2Served:
 
     chunk_tokens: the most that one pass reads. max_bases: of one sequence. description: model, type
     of its numbers, weights and precision in words, for the recipes that answers name.
+    bundled_state_bytes: of short sequences that share a pass, together.
     """
 
     config: Evo2Config
@@ -37,6 +38,7 @@ class Evo2Served:
     chunk_tokens: int
     max_bases: int
     description: str = ""
+    bundled_state_bytes: int = BUNDLED_STATE_BYTES
 
     @property
     def layers(self) -> LayerTable:
