@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from primase_gateway.settings import Settings
-from tests.gateway import scripted
+from tests.gateway import scripted, scripted_evo2
 from tests.gateway.live import Live, gateway
 from tests.gateway.scripted import Script, ScriptedServer
 
@@ -38,3 +38,14 @@ def opened(live: Live) -> Iterator[httpx.Client]:
 @pytest.fixture
 def client(opened: httpx.Client, script: Script) -> httpx.Client:
     return opened
+
+
+@pytest.fixture
+def evo2(service: ScriptedServer, opened: httpx.Client) -> httpx.Client:
+    service.reset([scripted_evo2.model()])
+    return opened
+
+
+@pytest.fixture
+def evo2_script(evo2: httpx.Client, service: ScriptedServer) -> Script:
+    return service.script

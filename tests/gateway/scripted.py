@@ -100,6 +100,8 @@ class Script:
     not_finite: bool = False
     # Answers end a row too early.
     short: bool = False
+    # A scan ends in an error after its last item.
+    break_off: bool = False
     # What the service says of its precision.
     precision: str = ""
     hang: bool = False
@@ -210,13 +212,23 @@ class ScriptedEsm2(esm2_service_pb2_grpc.Esm2ServiceServicer):
             ],
         )
 
-    def StreamScoreSequences(self, request: Any, context: Context) -> Iterator[Any]:
-        """Not scripted."""
-        raise NotImplementedError
+    def StreamScoreSequences(
+        self, request: pb.StreamScoreSequencesRequest, context: Context
+    ) -> Iterator[pb.StreamScoreSequencesResponse]:
+        """A message an item, which holds nothing."""
+        self._script.enter(request, context)
+        self._script.known(request.model, context)
+        for index, item in enumerate(request.items):
+            yield pb.StreamScoreSequencesResponse(item_index=index, id=item.id)
 
-    def StreamScoreVariants(self, request: Any, context: Context) -> Iterator[Any]:
-        """Not scripted."""
-        raise NotImplementedError
+    def StreamScoreVariants(
+        self, request: pb.StreamScoreVariantsRequest, context: Context
+    ) -> Iterator[pb.StreamScoreVariantsResponse]:
+        """A message an item, which holds nothing."""
+        self._script.enter(request, context)
+        self._script.known(request.model, context)
+        for index, item in enumerate(request.items):
+            yield pb.StreamScoreVariantsResponse(item_index=index, id=item.id)
 
     def _slices(
         self, sequence: str, options: pb.EncodeOptions, described: models_pb.Model

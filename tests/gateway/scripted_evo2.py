@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -158,6 +159,14 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
             array.flat[0] = np.nan
         return array[:-1] if self._script.short else array
 
+    def Generate(self, request: Any, context: Any) -> Any:
+        """Not scripted."""
+        raise NotImplementedError
+
+    def StreamGenerate(self, request: Any, context: Any) -> Iterator[Any]:
+        """Not scripted."""
+        raise NotImplementedError
+
     def ScoreSequences(
         self, request: pb.ScoreSequencesRequest, context: Any
     ) -> pb.ScoreSequencesResponse:
@@ -181,6 +190,26 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
                 )
                 scores = pb.VariantScores(scores=[score], last=number + 1 == len(item.variants))
                 yield pb.StreamScoreVariantsResponse(item_index=index, id=item.id, scores=scores)
+
+    def StreamScoreSequences(
+        self, request: pb.StreamScoreSequencesRequest, context: Any
+    ) -> Iterator[pb.StreamScoreSequencesResponse]:
+        """A message an item."""
+        self._enter(request, context)
+        for index, item in enumerate(request.items):
+            score = pb.SequenceScore(item_index=index, sum_log_likelihood=-1)
+            yield pb.StreamScoreSequencesResponse(item_index=index, id=item.id, score=score)
+
+    def StreamScanVariants(
+        self, request: pb.StreamScanVariantsRequest, context: Any
+    ) -> Iterator[pb.StreamScanVariantsResponse]:
+        """A message an item; then it breaks, if that is the script."""
+        self._enter(request, context)
+        for index, item in enumerate(request.items):
+            rows = pb.ScanRows(recipe="scripted", last=True)
+            yield pb.StreamScanVariantsResponse(item_index=index, id=item.id, rows=rows)
+        if self._script.break_off:
+            context.abort(grpc.StatusCode.INTERNAL, "broken")
 
     def _enter(self, request: Any, context: Any) -> None:
         self._script.enter(request, context)

@@ -16,15 +16,21 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
 from primase_gateway import openapi
-from tests.gateway import scripted
+from tests.gateway import scripted, scripted_evo2
 from tests.gateway.live import Live
 from tests.gateway.scripted import ScriptedServer
 
 SLUG = "esm2-8m"
+NAMES = ((MODEL_FAMILY_ESM2, (SLUG,)), (MODEL_FAMILY_EVO2, ("evo2-7b",)))
 TAKING_NOTHING = (
     "/v1/health/live",
     "/v1/health/ready",
+    "/v1/license",
+    "/v1/manifest",
+    "/v1/metadata",
+    "/v1/metrics",
     "/api/ui/community-api-models/",
 )
 CHECKS = [
@@ -37,12 +43,12 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def documented(service: ScriptedServer, live: Live) -> Iterator[httpx.Client]:
-    service.reset([scripted.model(SLUG)])
+    service.reset([scripted.model(SLUG), scripted_evo2.model()])
     with httpx.Client(base_url=live.url, timeout=30) as opened:
         yield opened
 
 
-DOCUMENT = openapi.document([SLUG])
+DOCUMENT = openapi.document(NAMES)
 described = schemathesis.openapi.from_dict(DOCUMENT)
 BROKEN = schemathesis.GenerationMode.NEGATIVE
 OPERATIONS = [
@@ -99,7 +105,17 @@ BIOLM = (
 )
 HUB = ("/api/v1/esm2-8m/encode", "/api/v1/esm2-8m/predict", "/api/v1/esm2-8m/log_prob")
 JSON_HEADERS = {"content-type": "application/json"}
-NATIVE = ("/primase/v1/models/esm2-8m:encode", "/primase/v1/models/esm2-8m:predict")
+NATIVE = (
+    "/primase/v1/models/esm2-8m:encode",
+    "/primase/v1/models/esm2-8m:predict",
+    "/primase/v1/models/evo2-7b:forward",
+    "/primase/v1/models/evo2-7b:scoreVariants",
+)
+NIM = ("/biology/arc/evo2/forward", "/v1/biology/arc/evo2-7b/forward/")
+nim_layers = st.lists(odd | st.sampled_from(["unembed", "decoder.layers.3"]), max_size=3)
+nim_bodies = st.fixed_dictionaries(
+    {}, optional={"sequence": odd, "output_layers": nim_layers | odd, "seed": odd}
+)
 
 
 @given(path=st.sampled_from(BIOLM), body=bodies)
@@ -129,8 +145,19 @@ def test_no_json_breaks_the_native_routes(documented: httpx.Client, path: str, b
     assert ("code" in answer.json()) == (answer.status_code == 400)
 
 
+@given(path=st.sampled_from(NIM), body=nim_bodies | odd)
+@settings(max_examples=150)
+def test_no_json_breaks_the_nim_routes(documented: httpx.Client, path: str, body: Any) -> None:
+    answer = documented.post(path, content=json.dumps(body))
+    assert answer.status_code in (200, 422)
+    assert ("detail" in answer.json()) == (answer.status_code == 422)
+    assert ("data" in answer.json()) == (answer.status_code == 200)
+
+
 @given(
-    path=st.sampled_from(BIOLM + HUB + NATIVE), body=st.binary(max_size=200), gzipped=st.booleans()
+    path=st.sampled_from(BIOLM + HUB + NATIVE + NIM),
+    body=st.binary(max_size=200),
+    gzipped=st.booleans(),
 )
 @settings(max_examples=100)
 def test_no_bytes_break_any_route(
@@ -138,7 +165,7 @@ def test_no_bytes_break_any_route(
 ) -> None:
     headers = JSON_HEADERS | ({"content-encoding": "gzip"} if gzipped else {})
     answer = documented.post(path, content=body, headers=headers)
-    assert answer.status_code == (422 if path in HUB else 400)
+    assert answer.status_code == (422 if path in HUB + NIM else 400)
     assert answer.headers["content-type"] == "application/json"
 
 
