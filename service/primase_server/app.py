@@ -9,10 +9,11 @@ import structlog
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
 from primase_server.gateway_process import GatewayProcess
-from primase_server.loading.loaded import Loaded, Room
+from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
 from primase_server.loading.sources import configured
 from primase_server.models.registry import Registry, ServedModel
+from primase_server.models.room import Room
 from primase_server.rpc.concerns import CallObserver
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import build_server, listen
@@ -116,7 +117,7 @@ class App:
             return
         limits = engine_limits(self.settings.limits, loaded.room)
         self.engine.add_model(served.name, loaded.runner, limits, self.settings.device)
-        served.set_ready(loaded.runner, loaded.doubt)
+        served.set_ready(loaded.runner, loaded.doubt, loaded.room)
 
 
 def engine_limits(limits: Limits, room: Room | None = None) -> EngineLimits:

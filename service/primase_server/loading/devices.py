@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from primase_server.loading.loaded import Room
+from primase_server.models.room import Room
 from primase_server.settings import Limits
 
 CUDA = "cuda"

@@ -5,18 +5,11 @@ from typing import Protocol
 
 from primase_server.engine.one_shot import OneShotRunner
 from primase_server.models.registry import LoadedModel
+from primase_server.models.room import Room
 
 
 class Runner(OneShotRunner, LoadedModel, Protocol):
     """What the engine runs, and the registry describes."""
-
-
-@dataclass(frozen=True)
-class Room:
-    """Bytes on the model's device that one step may use, and that carried states may."""
-
-    batch_bytes: int
-    state_bytes: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything GetModel says of a loaded model that its family knows."""
+    """Everything GetModel says of a loaded model that its family knows.
+
+    max_sequence_tokens: the longest sequence it was made for, where that bounds what is read.
+    """
 
     name: str
     family: str
@@ -66,3 +69,4 @@ class ModelCard:
     outputs: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
     precision_note: str = ""
+    max_sequence_tokens: int | None = None

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from primase_server.errors import ModelNotReady, PrecisionUnverified, UnknownModel
 from primase_server.models.card import ModelCard, ModelState
+from primase_server.models.room import Room
 
 # A model that is loading is worth asking again after this long.
 LOADING_RETRY_S = 2.0
@@ -26,6 +27,7 @@ class ServedModel:
 
     `loaded` and `card` are set once it is READY or UNVERIFIED; `detail` says why it is not READY.
     `precision_doubt` is what is not known of the numbers of a model that answers all the same.
+    `room` is what its device has for it; None where the server's limits alone decide.
     """
 
     name: str
@@ -37,12 +39,16 @@ class ServedModel:
     loaded: LoadedModel | None = None
     card: ModelCard | None = None
     precision_doubt: str = ""
+    room: Room | None = None
 
-    def set_ready(self, loaded: LoadedModel, precision_doubt: str = "") -> None:
+    def set_ready(
+        self, loaded: LoadedModel, precision_doubt: str = "", room: Room | None = None
+    ) -> None:
         """The model answers from now on; each answer tells of a doubt."""
         self.loaded, self.card = loaded, loaded.card(self.name)
         self.state, self.detail = ModelState.READY, ""
         self.precision_doubt = precision_doubt
+        self.room = room
 
     def set_unverified(self, loaded: LoadedModel, detail: str) -> None:
         """The model is described and not used; `detail` is told to callers."""

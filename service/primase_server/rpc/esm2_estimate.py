@@ -1,6 +1,6 @@
 """What ESM-2 requests cost, from their shapes alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from primase_server.models.esm2.cost import FLOAT32_BYTES, result_bytes
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.work import PredictItem
+from primase_server.rpc.fitting import largest, refusals
 from primase_server.rpc.model_messages import SPECIAL_TOKENS
 from primase_server.rpc.unary import BYTES_PER_NUMBER
 from primase_server.settings import Limits
@@ -52,7 +53,7 @@ def estimate(
         response_bytes=response_bytes,
         fits=not problems,
         fits_unary=not problems and response_bytes <= limits.max_unary_response_bytes,
-        max_sequence_length=_largest(
+        max_sequence_length=largest(
             lambda n: not _problems(runner, _pass(request, runner, n), n + SPECIAL_TOKENS, limits),
             limits.max_residues,
         ),
@@ -105,18 +106,4 @@ def _problems(runner: Esm2Runner, longest: Esm2Pass, num_tokens: int, limits: Li
         ("bytes in one step", runner.workspace_bytes(longest), limits.max_batch_bytes),
         ("queued tokens", num_tokens, limits.max_queued_tokens),
     )
-    return [
-        f"{needed} {what}; the limit is {limit}" for what, needed, limit in needs if needed > limit
-    ]
-
-
-def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """A length up to `most` that fits where one more would not.
-
-    Memory grows with length, but for a megabyte or two where fewer heads share a chunk.
-    """
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    return refusals(needs)

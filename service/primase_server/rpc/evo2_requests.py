@@ -1,6 +1,7 @@
 """Evo 2 requests as work items."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
@@ -22,6 +23,7 @@ from primase_server.models.evo2.work import (
     VariantsOptions,
 )
 from primase_server.rpc.enums import choice
+from primase_server.settings import Limits
 
 POOLINGS: Mapping[int, Pooling] = {
     pb.POOLING_UNSPECIFIED: Pooling.NONE,
@@ -55,6 +57,15 @@ SCAN_MODES: Mapping[int, ScanMode] = {
 
 WindowRequest = pb.StreamScoreVariantsRequest | pb.StreamScanVariantsRequest
 ScoreRequest = pb.ScoreSequencesRequest | pb.StreamScoreSequencesRequest
+
+
+def within(served: Evo2Served, limits: Limits) -> Evo2Served:
+    """What a model can do, within the limits of this server."""
+    return replace(
+        served,
+        chunk_tokens=min(served.chunk_tokens, limits.max_batch_tokens),
+        max_bases=min(served.max_bases, limits.max_bases),
+    )
 
 
 def float_type(options: pb.ForwardOptions) -> tensor_pb2.DataType.ValueType:

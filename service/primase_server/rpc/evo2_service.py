@@ -196,10 +196,6 @@ class Evo2Servicer(evo2_service_pb2_grpc.Evo2ServiceServicer):
     def _served(self, name: str) -> tuple[str, Evo2Served]:
         """The model's own name and what it can do within this server's limits."""
         model, runner = ready(self._registry, name, Evo2Runner)
-        served = runner.served
-        return model.name, replace(
-            served,
-            description=evo2_messages.description(runner.card(model.name)),
-            chunk_tokens=min(served.chunk_tokens, self._limits.max_batch_tokens),
-            max_bases=min(served.max_bases, self._limits.max_bases),
-        )
+        served = evo2_requests.within(runner.served, self._limits)
+        description = evo2_messages.description(runner.card(model.name))
+        return model.name, replace(served, description=description)

@@ -6,12 +6,13 @@ from primase.models.v1 import model_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
 from primase_server.engine.engine import QueueState
 from primase_server.models.card import ModelCard, ModelState, WeightsSource
+from primase_server.models.families import ESM2, EVO2
 from primase_server.models.registry import ServedModel
 from primase_server.settings import Limits
 
 FAMILIES: Mapping[str, pb.ModelFamily.ValueType] = {
-    "esm2": pb.MODEL_FAMILY_ESM2,
-    "evo2": pb.MODEL_FAMILY_EVO2,
+    ESM2.name: pb.MODEL_FAMILY_ESM2,
+    EVO2.name: pb.MODEL_FAMILY_EVO2,
     "progen2": pb.MODEL_FAMILY_PROGEN2,
 }
 STATES: Mapping[ModelState, pb.ModelState.ValueType] = {
@@ -34,6 +35,11 @@ DATA_TYPES: Mapping[str, tensor_pb2.DataType.ValueType] = {
 }
 SPECIAL_TOKENS = 2
 
+DEFAULTS: Mapping[str, pb.ModelDefaults] = {
+    ESM2.name: pb.ModelDefaults(repr_layers=[-1]),
+    EVO2.name: pb.ModelDefaults(num_new_tokens=100, temperature=1.0, top_k=4, top_p=1.0),
+}
+
 
 def to_model(
     served: ServedModel, limits: Limits, queue: QueueState | None, *, details: bool
@@ -44,8 +50,8 @@ def to_model(
         aliases=served.aliases,
         family=FAMILIES[served.family],
         variant=served.variant,
-        limits=_limits(limits),
-        defaults=pb.ModelDefaults(repr_layers=[-1]),
+        limits=_limits(served, limits),
+        defaults=DEFAULTS[served.family],
         state=STATES[served.state],
         state_detail=served.detail,
         num_queued_tokens=queue.queued_tokens + queue.running_tokens if queue else 0,
@@ -79,10 +85,17 @@ def _describe(model: pb.Model, card: ModelCard, *, details: bool) -> None:
         )
 
 
-def _limits(limits: Limits) -> pb.ModelLimits:
+def _limits(served: ServedModel, limits: Limits) -> pb.ModelLimits:
     return pb.ModelLimits(
-        max_sequence_tokens=limits.max_residues + SPECIAL_TOKENS,
+        max_sequence_tokens=_max_sequence_tokens(served, limits),
         max_queued_tokens=limits.max_queued_tokens,
         max_batch_tokens=limits.max_batch_tokens,
         max_unary_response_bytes=limits.max_unary_response_bytes,
     )
+
+
+def _max_sequence_tokens(served: ServedModel, limits: Limits) -> int:
+    if served.family == ESM2.name:
+        return limits.max_residues + SPECIAL_TOKENS
+    own = served.card.max_sequence_tokens if served.card is not None else None
+    return limits.max_bases if own is None else min(own, limits.max_bases)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sys
 from collections.abc import Sequence
 
 from primase.models.v1 import model_service_pb2 as pb
@@ -10,9 +11,12 @@ from primase_server.engine.engine import Engine
 from primase_server.errors import InvalidRequest
 from primase_server.models.card import ModelState
 from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.evo2.runner import Evo2Runner
+from primase_server.models.families import EVO2
 from primase_server.models.registry import Registry, ServedModel
+from primase_server.models.room import Room
+from primase_server.rpc import esm2_estimate, evo2_estimate, evo2_requests
 from primase_server.rpc.call import Context
-from primase_server.rpc.esm2_estimate import estimate
 from primase_server.rpc.model_messages import FAMILIES, to_model
 from primase_server.settings import Limits
 
@@ -46,8 +50,18 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
 
     async def Estimate(self, request: pb.EstimateRequest, context: Context) -> pb.EstimateResponse:
         """Costs from the shapes alone; nothing runs."""
+        served = self._registry.find(request.model)
+        if served.family == EVO2.name:
+            return await asyncio.to_thread(self._estimate_evo2, request)
         _, runner = self._registry.ready(request.model, Esm2Runner)
-        return await asyncio.to_thread(estimate, request, runner, self._limits)
+        return await asyncio.to_thread(esm2_estimate.estimate, request, runner, self._limits)
+
+    def _estimate_evo2(self, request: pb.EstimateRequest) -> pb.EstimateResponse:
+        model, runner = self._registry.ready(request.model, Evo2Runner)
+        room = model.room or Room(self._limits.max_batch_bytes, sys.maxsize)
+        served = evo2_requests.within(runner.served, self._limits)
+        weights_bytes = runner.config.num_parameters * served.dtype_bytes
+        return evo2_estimate.estimate(request, served, room, self._limits, weights_bytes)
 
     def _model(self, served: ServedModel, *, details: bool = False) -> pb.Model:
         ready = served.state is ModelState.READY

@@ -124,6 +124,7 @@ class Evo2Runner:
             device=str(self.model.device),
             outputs=OUTPUTS,
             precision_note=self.precision_note,
+            max_sequence_tokens=self.config.max_tokens,
         )
 
     def _run_reads(
