@@ -40,17 +40,18 @@ class Checkpoint:
 def open_official(path: Path, config: Evo2Config) -> Checkpoint:
     """The tensors that a model of this shape needs; others in the file are left alone.
 
-    `path` may be that of a file which is there in parts only: they are joined next to it, once.
+    `path` may be that of a file which was published in parts: they are joined to it, once.
     Raises CheckpointError naming what is missing or of another shape.
     """
-    files: tuple[Path, ...] = (path,)
-    if not path.is_file() and (parts := find_parts(path)):
-        files = tuple(parts)
+    parts = find_parts(path)
+    if parts:
         join_parts(parts, path)
+    elif not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
     loaded = load_restricted(path, io.BytesIO)
     if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
         raise CheckpointError(f"{path.name} is not a dict of tensors by name")
-    return Checkpoint(config, check(loaded, config), _extra_states(loaded), files)
+    return Checkpoint(config, check(loaded, config), _extra_states(loaded), tuple(parts or [path]))
 
 
 def check(loaded: Mapping[str, object], config: Evo2Config) -> Mapping[str, Tensor]:

@@ -79,6 +79,8 @@ class Evo2Config:
         keys = _Keys(values)
         for name, wanted in _FIXED.items():
             keys.expect(name, wanted)
+        for name in ("num_filters", "hcl_filter_groups"):
+            keys.expect(name, keys.whole("hidden_size"))
         interpolated = keys.flag("use_interpolated_rotary_pos_emb", default=False)
         config = cls(
             num_layers=keys.whole("num_layers"),

@@ -153,12 +153,17 @@ class ModalConvolution:
             added = torch.bmm(tokens, self.gather).view(width, sequences, -1, modes)
             decay = torch.exp(self.log_poles * block)[:, None]
             for index in range(num_blocks - 1):
-                state = torch.addcmul(added[:, :, index], decay, state)
+                state = decayed(added[:, :, index], decay, state)
                 before[:, :, index + 1] = state
         tokens = rows[:, :, -1, :num_last]
         added = torch.bmm(tokens, self.gather[:, block - num_last :])
         decay = torch.exp(self.log_poles * num_last)[:, None]
-        return torch.addcmul(added, decay, state).transpose(0, 1)
+        return decayed(added, decay, state).transpose(0, 1)
+
+
+def decayed(added: Tensor, decay: Tensor, modes: Tensor) -> Tensor:
+    """What is left of the modes, and what tokens added to them."""
+    return torch.addcmul(added, decay, modes)
 
 
 def per_channel(taps: Tensor, width: int) -> Tensor:

@@ -39,9 +39,12 @@ def without_part(path: Path) -> Path:
 def join_parts(parts: Sequence[Path], whole: Path) -> None:
     """Write the parts one after another to a new file, which appears once it is complete.
 
-    Only one file can be mapped into memory as one. Raises CheckpointError where there is no room.
+    Only one file can be mapped into memory as one. A file that is there with the bytes of all
+    parts is left as it is. Raises CheckpointError where there is no room.
     """
     size = sum(part.stat().st_size for part in parts)
+    if whole.is_file() and whole.stat().st_size == size:
+        return
     free = shutil.disk_usage(whole.parent).free
     if free < size:
         raise CheckpointError(
