@@ -9,7 +9,7 @@ import numpy as np
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.tensors import row_slices
 from primase.type.v1.tensor_pb2 import DATA_TYPE_INT32
-from tests.clients.scripted import ScriptedEvo2, bad_request, status
+from tests.clients.scripted import Manner, ScriptedEvo2, at_once, bad_request, status
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 BASES = "ACGT"
@@ -103,8 +103,8 @@ def variant_scores(request: Any, context: Any) -> Iterator[pb.StreamScoreVariant
             failed = refusal(f"items[{i}].variants[{bad[0]}].alt")
             yield pb.StreamScoreVariantsResponse(item_index=i, failed=failed)
             continue
-        deltas = [-float(variant.position) for variant in item.variants]
-        deltas += [-float(len(pair.alt)) for pair in item.pairs]
+        deltas = [0.0 - variant.position for variant in item.variants]
+        deltas += [0.0 - len(pair.alt) for pair in item.pairs]
         for number, delta in enumerate(deltas):
             score = pb.VariantScore(
                 variant_index=number,
@@ -141,10 +141,11 @@ def scans(request: Any, context: Any) -> Iterator[pb.StreamScanVariantsResponse]
 
 
 class EveryDnaAnswer(ScriptedEvo2):
-    """Answers each call as above."""
+    """Answers each call as above, in some manner."""
 
-    def __init__(self) -> None:
+    def __init__(self, manner: Manner = at_once) -> None:
         super().__init__(forward)
+        self._manner = manner
 
     def StreamForward(self, request: Any, context: Any) -> Any:
         return self._answered(forward, request, context)
@@ -160,4 +161,4 @@ class EveryDnaAnswer(ScriptedEvo2):
 
     def _answered(self, answer: Any, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        return answer(request, context)
+        return self._manner(answer(request, context), context)

@@ -21,6 +21,13 @@ from primase.type.v1.tensor_pb2 import TensorSlice
 
 Result = TypeVar("Result")
 Use = Callable[[Any], Any]
+Responses = Iterator[Any]
+Manner = Callable[[Responses, grpc.ServicerContext], Responses]
+
+
+def at_once(responses: Responses, context: grpc.ServicerContext) -> Responses:
+    """All of them."""
+    return responses
 
 
 class Scripted:

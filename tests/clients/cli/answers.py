@@ -1,6 +1,6 @@
 """A scripted server's answers to every command, made from nothing but the sequences."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from primase.commands import main
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.tensors import row_slices, to_tensor
-from tests.clients.scripted import ScriptedEsm2, bad_request, status
+from tests.clients.scripted import Manner, Responses, ScriptedEsm2, at_once, bad_request, status
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 COLUMNS = "ACDE"
@@ -101,15 +101,6 @@ def _variants(item: Any) -> pb.VariantScores:
         found.scan.CopyFrom(piece)
         found.scan_residues = COLUMNS
     return found
-
-
-Responses = Iterator[Any]
-Manner = Callable[[Responses, grpc.ServicerContext], Responses]
-
-
-def at_once(responses: Responses, context: grpc.ServicerContext) -> Responses:
-    """All of them."""
-    return responses
 
 
 class EveryAnswer(ScriptedEsm2):

@@ -1,13 +1,18 @@
-"""Memory does not grow with the number of records."""
+"""Memory does not grow with the number of records, nor with the length of a sequence."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from primase.evo2.v1 import evo2_service_pb2 as pb
+from primase.tensors import row_slices
 from tests.clients.cli.answers import EveryAnswer
-from tests.clients.scripted import serving
+from tests.clients.scripted import ScriptedEvo2, serving
 
 FEW, MANY = 2_000, 20_000
 MIB = 1 << 20
@@ -44,3 +49,34 @@ def test_memory_is_flat(tmp_path: Path, command: str, name: str) -> None:
 
     # There are 5 MiB more to read, and the names alone take 7 MiB more as text of numpy.
     assert peaks[1] - peaks[0] < 4 * MIB
+
+
+WIDTH = 512
+SHORT, LONG = 5_000, 50_000
+
+
+def wide_rows(request: Any, context: Any) -> Iterator[pb.StreamForwardResponse]:
+    """Rows of 512 numbers: 2 KiB a base."""
+    (layer,) = request.options.layers
+    for i, item in enumerate(request.items):
+        array = np.lib.stride_tricks.as_strided(
+            np.ones(WIDTH, np.float32), (len(item.sequence), WIDTH), (0, 4)
+        )
+        for piece in row_slices(array):
+            slices = [pb.LayerSlice(layer=layer, slice=piece)]
+            yield pb.StreamForwardResponse(item_index=i, rows=pb.ForwardRows(slices=slices))
+        yield pb.StreamForwardResponse(item_index=i, rows=pb.ForwardRows(last=True))
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+def test_memory_is_flat_in_the_length_of_a_sequence(tmp_path: Path, name: str) -> None:
+    peaks = []
+    with serving(evo2=ScriptedEvo2(wide_rows)) as target:
+        for num_bases in (SHORT, LONG):
+            source = tmp_path / "in.fasta"
+            source.write_text(f">a\n{'A' * num_bases}\n")
+            given = ("--server", target, "--model", "evo2-7b", "--layers", "norm")
+            peaks.append(peak_bytes("forward", source, *given, "-o", tmp_path / name))
+
+    # 90 MiB more to keep. A row group of 32 MiB fills only with the longer one.
+    assert peaks[1] - peaks[0] < (40 if name == "out.parquet" else 8) * MIB

@@ -13,15 +13,16 @@ import pytest
 from click.testing import Result
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from tests.clients.cli.answers import (
-    EveryAnswer,
+from tests.clients.cli.answers import EveryAnswer, fasta, primase
+from tests.clients.scripted import (
     Manner,
     Responses,
+    ScriptedEsm2,
+    abort,
     at_once,
-    fasta,
-    primase,
+    serving,
+    status,
 )
-from tests.clients.scripted import ScriptedEsm2, abort, serving, status
 from tests.conditions import until
 from tests.e2e.server import COMMAND
 

@@ -47,7 +47,7 @@ def family_of(client: Client, model: str, known: tuple[FamilyName, ...]) -> Fami
         title = "of another family" if family is None else f"an {TITLES[family]} model"
         models = " and ".join(TITLES[name] for name in known)
         raise click.UsageError(
-            f"{model!r} is {title}; {context.command_path} is for models of {models}"
+            f"{model!r} is {title}; {context.info_name} is for models of {models}"
         )
     for option in context.command.params:
         if (
