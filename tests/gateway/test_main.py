@@ -6,16 +6,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.gateway.scripted import Script, ScriptedServer
+from tests.gateway import scripted_evo2
+from tests.gateway.nim import ask, refused
+from tests.gateway.scripted import Script, ScriptedServer, status
 
 COMMAND = (sys.executable, "-m", "primase_gateway")
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -24,23 +28,36 @@ class Running:
 
     process: subprocess.Popen[str]
     port: int
+    # What it said before it listened.
+    before: list[dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        """Base of its routes."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 @contextmanager
-def process(*arguments: str, fd: int | None = None, **environment: str) -> Iterator[Running]:
+def process(
+    *arguments: str, fd: int | None = None, environment: Mapping[str, str] = NOTHING
+) -> Iterator[Running]:
     """A gateway meanwhile; it ends in order, on SIGTERM or before."""
     with subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
+        env={**os.environ, **environment},
         pass_fds=() if fd is None else (fd,),
     ) as started:
         assert started.stderr is not None
         try:
-            line = next(line for line in map(json.loads, started.stderr) if "port" in line)
-            yield Running(started, line["port"])
+            before: list[dict[str, Any]] = []
+            for line in map(json.loads, started.stderr):
+                if "port" in line:
+                    break
+                before.append(line)
+            yield Running(started, line["port"], before)
             started.send_signal(signal.SIGTERM)
             assert started.wait(timeout=30) == 0
         finally:
@@ -62,9 +79,51 @@ def test_it_listens_where_told_and_stops_on_sigterm(
 
 
 def test_settings_from_the_environment() -> None:
-    with process(PRIMASE_GATEWAY_PORT="0", PRIMASE_GATEWAY_TOKEN="t") as running:
+    settings = {"PRIMASE_GATEWAY_PORT": "0", "PRIMASE_GATEWAY_TOKEN": "t"}
+    with process(environment=settings) as running:
         assert live_status(running.port) == "live"
         assert httpx.get(f"http://127.0.0.1:{running.port}/primase/v1/models").status_code == 401
+
+
+def test_settings_under_the_names_that_nim_has(service: ScriptedServer) -> None:
+    service.reset([scripted_evo2.model("mine"), scripted_evo2.model("other", variant="evo2_40b")])
+    names = {
+        "NIM_VARIANT": "7b",
+        "NIM_EVO2_SEQUENCE_LENGTH_LIMIT": "3",
+        "NIM_EVO2_FORWARD_SEQUENCE_LENGTH_LIMIT": "4",
+        "NIM_EVO2_TIMEOUT_S": "7.5",
+        "NGC_API_KEY": "s3cret",
+        "EVO2_MAX_SEQ_LEN": "1",
+    }
+    with (
+        process("--server", service.address, "--port", "0", environment=names) as running,
+        httpx.Client(base_url=running.url) as client,
+    ):
+        assert ask(client, "ACGT", ["norm"]).status_code == 200
+        assert service.script.requests[-1].model == "mine"
+        assert "is limited to 4." in refused(ask(client, "ACGTA", ["norm"]))
+        service.script.refuse = status("DEADLINE_EXPIRED")
+        assert "run for 7.5 seconds" in refused(ask(client, "A", ["norm"]))
+    warned = [line["name"] for line in running.before if line["event"] == "ignored_variable"]
+    assert warned == ["EVO2_MAX_SEQ_LEN", "NGC_API_KEY"]
+    assert "s3cret" not in str(running.before)
+
+
+def test_our_own_names_come_first(service: ScriptedServer) -> None:
+    service.reset([scripted_evo2.model("mine"), scripted_evo2.model("other", variant="evo2_40b")])
+    names = {
+        "PRIMASE_GATEWAY_NIM_MODEL": "other",
+        "NIM_VARIANT": "7b",
+        "PRIMASE_GATEWAY_NIM_MAX_FORWARD_BASES": "2",
+        "NIM_EVO2_FORWARD_SEQUENCE_LENGTH_LIMIT": "4",
+    }
+    with (
+        process("--server", service.address, "--port", "0", environment=names) as running,
+        httpx.Client(base_url=running.url) as client,
+    ):
+        assert ask(client, "AC", ["norm"]).status_code == 200
+        assert service.script.requests[-1].model == "other"
+        assert "is limited to 2." in refused(ask(client, "ACG", ["norm"]))
 
 
 def test_a_socket_from_the_parent() -> None:
