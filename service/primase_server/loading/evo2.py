@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from primase_server.loading.devices import room_on, visible_devices
+from primase_server.loading.evo2_verdict import verdict_on
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.precision import dtype_of, products_for
 from primase_server.loading.sources import DEMO, FIXTURE, RANDOM, kind_of, seed_of
@@ -27,15 +28,14 @@ def load(served: ServedModel, source: str, settings: Settings) -> Loaded:
     """
     devices = visible_devices(settings.device)
     loaded = read(served, source, settings, devices)
-    runner = runner_of(loaded, settings)
-    runner.self_check()
-    return Loaded(runner, room=room_on(devices, settings.limits))
-
-
-def runner_of(loaded: evo2.LoadedEvo2, settings: Settings) -> Evo2Runner:
-    """The model, with what is to be known of its numbers."""
-    notes = (products_for(settings, EVO2).note, loaded.projections.note)
-    return Evo2Runner(loaded.model, loaded.weights, "; ".join(filter(None, notes)))
+    notes = [products_for(settings, EVO2).note, loaded.projections.note]
+    Evo2Runner(loaded.model, loaded.weights).self_check()
+    verdict = verdict_on(loaded, devices, settings.weights_dir)
+    weights = replace(loaded.weights, verified=verdict.verified)
+    notes += (verdict.note, verdict.doubt and f"UNVERIFIED: {verdict.doubt}")
+    note = "; ".join(filter(None, notes))
+    runner = Evo2Runner(loaded.model, weights, note, loaded.variant)
+    return Loaded(runner, verdict.doubt, room_on(devices, settings.limits))
 
 
 def read(
