@@ -65,8 +65,9 @@ class NamedLayer:
         if others:
             return np.concatenate([first, *others], axis=1)
         if self.num_heads:
-            by_part = first.reshape(len(first), 3, self.num_heads, -1)
-            return by_part.swapaxes(1, 2).reshape(len(first), -1)
+            head_dim = self.width // (3 * self.num_heads)
+            by_part = first.reshape(-1, 3, self.num_heads, head_dim)
+            return by_part.swapaxes(1, 2).reshape(-1, self.width)
         return first
 
 

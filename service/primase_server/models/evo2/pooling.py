@@ -85,7 +85,7 @@ class Windows:
                 pool = pool._take(rows[:needed])._close(complete)
                 rows = rows[needed:]
             whole = len(rows) // self.size
-            inside = rows[: whole * self.size].view(whole, self.size, -1)
+            inside = rows[: whole * self.size].view(whole, self.size, rows.shape[1])
             complete.append(inside.mean(dim=1, dtype=torch.float32))
             rows = rows[whole * self.size :]
         pool = pool._take(rows)
