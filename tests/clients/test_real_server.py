@@ -1,7 +1,5 @@
 """Both clients and the command against the service itself, with the fixture's tiny weights."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,11 @@ from click.testing import CliRunner
 from primase import VariantQuery, exceptions
 from primase.commands import main
 from primase.models.v1 import model_service_pb2 as models_pb2
-from primase_server.app import App
-from primase_server.settings import Listen, ModelSettings, Settings
+from primase_server.settings import ModelSettings
+from tests.clients.real_server import real_server
 from tests.clients.scripted import BOTH_CLIENTS
 
 MODEL = "esm2-fixture"
-SETTINGS = Settings(
-    models=(ModelSettings(MODEL, "fixture"),),
-    grpc=Listen("127.0.0.1", 0),
-    rest=None,
-    num_threads=1,
-    withdraw_s=0.0,
-    grace_s=1.0,
-)
 SEQUENCES = [
     "MKTVRQERLKSIVRILERSKEPVSGAQLAEELSVSRQVIVQDIAYLRSLGYNIVATPRGYVLAGG",
     "MK",
@@ -37,29 +27,8 @@ both_clients = pytest.mark.parametrize("run", BOTH_CLIENTS)
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[str]:
-    """A whole server in a thread of its own."""
-    started = threading.Event()
-    addresses: list[str] = []
-    stops: list[Any] = []
-
-    async def serve() -> None:
-        app = App(SETTINGS)
-        await app.start()
-        await app.ready()
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        addresses.append(f"localhost:{app.grpc_port}")
-        stops.append(lambda: loop.call_soon_threadsafe(stop.set))
-        started.set()
-        await stop.wait()
-        await app.stop()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert started.wait(60)
-    yield addresses[0]
-    stops[0]()
-    thread.join()
+    with real_server(ModelSettings(MODEL, "fixture")) as address:
+        yield address
 
 
 @both_clients

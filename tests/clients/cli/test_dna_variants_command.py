@@ -105,6 +105,7 @@ def test_measured_numbers_and_labels(folder: Path) -> None:
                 "id": "region",
                 "num_variants": 6,
                 "num_failed": 0,
+                "recipe": RECIPE,
                 "num_measured": 5,
                 "spearman": pytest.approx(1),
                 "positive": ["LOF"],
@@ -260,7 +261,7 @@ def test_what_is_too_large_for_the_server_goes_in_parts(folder: Path) -> None:
     def at_most_one(request: Any, context: Any) -> Any:
         if sum(len(item.variants) for item in request.items) > 1:
             too_large = grpc.StatusCode.RESOURCE_EXHAUSTED
-            abort(context, status(too_large, "REQUEST_TOO_LARGE", "too much"))
+            abort(context, status(too_large, "REQUEST_TOO_LARGE", "too much"), -1)
         return variant_scores(request, context)
 
     Path("in.csv").write_text("pos,ref,alt\n0,A,C\n1,C,T\n2,G,A\n")

@@ -106,7 +106,7 @@ def test_what_is_too_large_for_the_server_goes_in_parts(folder: Path) -> None:
     def at_most_two(request: Any, context: Any) -> Any:
         if sum(len(item.variants) for item in request.items) > 2:
             too_large = grpc.StatusCode.RESOURCE_EXHAUSTED
-            abort(context, status(too_large, "REQUEST_TOO_LARGE", "too much"))
+            abort(context, status(too_large, "REQUEST_TOO_LARGE", "too much"), -1)
         return variant_scores(request, context)
 
     Path("in.csv").write_text("mutant\n" + "".join(f"M{i}A\n" for i in range(1, 8)))

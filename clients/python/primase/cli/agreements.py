@@ -15,6 +15,7 @@ from primase.cli.table import JsonObject, objects_of
 class Agreement:
     """Of one wild type or reference, whose `id` it has.
 
+    recipe: how its variants were scored, where the lines say so.
     scores, measured: of the variants of which something was measured.
     positives, negatives: scores of the variants with a label.
     """
@@ -22,6 +23,7 @@ class Agreement:
     id: str
     num_variants: int = 0
     num_failed: int = 0
+    recipe: str | None = None
     scores: "array[float]" = field(default_factory=lambda: array("d"))
     measured: "array[float]" = field(default_factory=lambda: array("d"))
     positives: "array[float]" = field(default_factory=lambda: array("d"))
@@ -80,6 +82,8 @@ class Agreements:
                 "num_variants": its.num_variants,
                 "num_failed": its.num_failed,
             }
+            if its.recipe is not None:
+                report["recipe"] = its.recipe
             if self._has_measured:
                 report |= {"num_measured": len(its.scores), "spearman": its.spearman}
             if self._positive:
@@ -94,6 +98,7 @@ class Agreements:
 
     def _take(self, its: Agreement, line: JsonObject) -> None:
         score = line[self._score]
+        its.recipe = line.get("recipe")
         if "measured" in line:
             its.scores.append(score)
             its.measured.append(line["measured"])

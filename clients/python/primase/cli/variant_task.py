@@ -42,9 +42,7 @@ class VariantTask(Generic[InputT]):
         report: a JSON file of that.
         """
         if report is not None and self.agreements is None:
-            raise click.UsageError(
-                "--report needs what was measured of the variants, or labels"
-            )
+            raise click.UsageError("--report needs what was measured of the variants, or labels")
         progress = Progress(self.total, self.unit)
         run = TableRun(self.table, output, self.options, resume, self.agreements or NoSink())
         run.run(self.queries, self.work, progress)
