@@ -1,6 +1,6 @@
 """Variants: how they change the log-likelihood of what they lie in."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -166,8 +166,11 @@ class VariantsItem:
     @cached_property
     def state_bytes(self) -> int:
         """Bytes held from the first pass to the last."""
-        longest = self.served.state_bytes(max(self._lengths.values()))
-        return max(longest, self.served.bundled_state_bytes) if len(self._lengths) > 1 else longest
+        counts = Counter(self._lengths.values())
+        num_readings = len(self.options.strand.is_reversed)
+        states = {length: self.served.state_bytes(length) for length in counts}
+        all_bytes = sum(num_readings * counts[length] * states[length] for length in counts)
+        return max(*states.values(), min(all_bytes, self.served.bundled_state_bytes))
 
     def passes(self) -> Iterator[Evo2Pass]:
         """Reads of everything once, in order of the variants."""
