@@ -84,9 +84,9 @@ class Server:
         """Where REST answers."""
         return f"http://127.0.0.1:{self.rest_port}"
 
-    def wait_until_loaded(self) -> None:
+    def wait_until_loaded(self, timeout_s: float = START_S) -> None:
         """Wait until every model has been loaded."""
-        states = self.log.wait_for(lambda line: "states" in line, START_S)["states"]
+        states = self.log.wait_for(lambda line: "states" in line, timeout_s)["states"]
         assert set(states.values()) == {"ready"}, states
 
     def terminate(self) -> None:
@@ -102,7 +102,9 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str, ports: Sequence[str] = FREE_PORTS) -> Iterator[Server]:
+def serving(
+    *arguments: str, ports: Sequence[str] = FREE_PORTS, load_s: float = START_S
+) -> Iterator[Server]:
     """`primase serve` with these arguments, its models loaded; always ended."""
     process = subprocess.Popen(
         [COMMAND, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
@@ -111,7 +113,7 @@ def serving(*arguments: str, ports: Sequence[str] = FREE_PORTS) -> Iterator[Serv
     log = Log(process.stderr)
     try:
         server = Server(process, log)
-        server.wait_until_loaded()
+        server.wait_until_loaded(load_s)
         yield server
     finally:
         process.kill()

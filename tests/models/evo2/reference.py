@@ -7,6 +7,7 @@ device, where there is none, by nothing; the installed files stay as they are.
 
 import contextlib
 import io
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -40,7 +41,8 @@ def vortex() -> tuple[Any, Any]:
     rotary = ModuleType("vortex.ops.embedding.rotary")
     rotary.__dict__["apply_rotary"] = _apply_rotary
     sys.modules[rotary.__name__] = rotary
-    with quiet():
+    # on import it opens a log file wherever it is
+    with quiet(), mock.patch.object(logging, "FileHandler", lambda _: logging.NullHandler()):
         import vortex.model.model
         import vortex.model.utils
     return vortex.model.model, vortex.model.utils
