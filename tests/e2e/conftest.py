@@ -8,13 +8,17 @@ import pytest
 
 import primase
 from primase.esm2_client import Esm2
+from primase.evo2_client import Evo2
 from tests.e2e.server import Server, serving
 
 MODEL = "esm2-650m"
+DNA_MODEL = "evo2-1b-base"
 
-# The published correlations need the official weights, which are not part of this repository.
+# What is published needs the official weights, which are not part of this repository.
 collect_ignore = (
-    [] if os.environ.get("PRIMASE_WEIGHTS_DIR") else ["test_published_variant_effect.py"]
+    []
+    if os.environ.get("PRIMASE_WEIGHTS_DIR")
+    else ["test_published_brca1.py", "test_published_variant_effect.py"]
 )
 
 
@@ -39,3 +43,8 @@ def client(server: Server) -> Iterator[primase.Client]:
 @pytest.fixture
 def esm2(client: primase.Client) -> Esm2:
     return client.esm2(MODEL)
+
+
+@pytest.fixture
+def evo2(client: primase.Client) -> Evo2:
+    return client.evo2(DNA_MODEL)
