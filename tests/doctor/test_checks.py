@@ -16,16 +16,20 @@ from tests.hub_checkpoints import whole
 NAME = "model.safetensors"
 
 
-def device(error: float) -> Device:
-    return Device("cuda:0", "a GPU", {"float32": error, "bfloat16": math.nan})
+def device(error: float, evo2_error: float = 1e-6) -> Device:
+    errors = {"float32": error, "bfloat16": math.nan}
+    return Device("cuda:0", "a GPU", errors, {"float32": evo2_error}, "native")
 
 
 @pytest.mark.parametrize(
     ("error", "ok"), [(1e-6, True), (1e-4, True), (2e-4, False), (math.nan, False)]
 )
 def test_float32_has_to_be_right(error: float, ok: bool) -> None:
-    check = check_device(device(error))
-    assert (check.name, check.ok) == ("self test on cuda:0", ok)
+    esm2, evo2 = check_device(device(error))
+    assert (esm2.name, esm2.ok) == ("self test of ESM-2 on cuda:0", ok)
+    assert (evo2.name, evo2.ok) == ("self test of Evo 2 on cuda:0", True)
+    esm2, evo2 = check_device(device(1e-6, error))
+    assert (esm2.ok, evo2.ok) == (True, ok)
 
 
 def test_dists_of_two_versions_are_wrong() -> None:

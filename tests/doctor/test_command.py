@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import primase_server.doctor.facts as facts
+from primase_server.doctor import esm2_self_test
 from primase_server.doctor_command import doctor
 from primase_server.models.cpu_linear import KERNELS
 from primase_server.models.esm2.weights import FIXTURE
@@ -17,7 +17,7 @@ def test_a_page_says_that_all_is_well(tmp_path: Path) -> None:
         doctor, ["--weights", "--model", f"mine={FIXTURE}", "--weights-dir", str(tmp_path)]
     )
     assert done.exit_code == 0, done.output
-    assert "  ok    self test on cpu: error " in done.output
+    assert "  ok    self test of Evo 2 on cpu: error " in done.output
     assert f"  ok    weights of mine: {FIXTURE}: 106 tensors read" in done.output
     assert f"  ok    pulled weights: none in {tmp_path}" in done.output
     assert "WRONG" not in done.output
@@ -32,10 +32,16 @@ def test_programs_get_json(tmp_path: Path) -> None:
     assert len(found["cpu"]["linear_kernels"]) == len(KERNELS)
     assert found["cpu"]["chosen_linear_kernel"] in KERNELS
     assert found["devices"][0]["name"] == "cpu"
-    assert found["devices"][0]["errors"]["float32"] < 1e-4
+    for errors in ("errors", "evo2_errors"):
+        assert found["devices"][0][errors]["float32"] < 1e-4
+    assert "emulated in float32" in found["devices"][0]["projections"]
     assert {check["name"]: check["ok"] for check in found["checks"]} == {
         "versions agree": True,
-        **{f"self test on {device['name']}": True for device in found["devices"]},
+        **{
+            f"self test of {family} on {device['name']}": True
+            for family in ("ESM-2", "Evo 2")
+            for device in found["devices"]
+        },
     }
 
 
@@ -52,7 +58,7 @@ def test_a_data_type_a_device_lacks_is_no_number(monkeypatch: pytest.MonkeyPatch
             raise RuntimeError("not implemented for 'Half'")
         return 1e-7
 
-    monkeypatch.setattr(facts, "error_on", only_float32)
+    monkeypatch.setattr(esm2_self_test, "error_on", only_float32)
     done = CliRunner().invoke(doctor, ["--json"])
     assert json.loads(done.stdout)["devices"][0]["errors"] == {
         "float32": 1e-7,

@@ -3,17 +3,25 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
+from primase_server.doctor.errors import MAX_ERROR
 from primase_server.doctor.facts import OURS
 from primase_server.doctor.report import Check, Device
-from primase_server.doctor.self_test import MAX_ERROR
-from primase_server.loading.sources import MADE_HERE, kind_of
-from primase_server.models.esm2.weights import open_checkpoint
+from primase_server.loading.devices import visible_devices
+from primase_server.loading.evo2 import read
+from primase_server.loading.evo2_verdict import circumstances, whole_verdict
+from primase_server.loading.sources import MADE_HERE, configured, family_of, kind_of
+from primase_server.models.esm2.weights import open_checkpoint as open_esm2
+from primase_server.models.evo2.self_test import PUBLISHED
+from primase_server.models.evo2.verified import Passes
+from primase_server.models.evo2.weights import LocalWeights
+from primase_server.models.evo2.weights import open_checkpoint as open_evo2
+from primase_server.models.families import EVO2
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.catalogue import CATALOGUE
 from primase_server.models.hub.weights_dir import folder_of
-from primase_server.settings import HUB, ModelSettings
+from primase_server.settings import HUB, ModelSettings, Settings
 
 
 def check_versions(versions: Mapping[str, str]) -> Check:
@@ -23,11 +31,12 @@ def check_versions(versions: Mapping[str, str]) -> Check:
     return Check("versions agree", len(set(found.values())) == 1, detail)
 
 
-def check_device(device: Device) -> Check:
-    """The self test in float32 gives the official code's numbers."""
-    error = device.errors["float32"]
-    detail = f"error {error:.1e} in float32, at most {MAX_ERROR:.0e}"
-    return Check(f"self test on {device.name}", error <= MAX_ERROR, detail)
+def check_device(device: Device) -> Iterable[Check]:
+    """The self test of each family in float32 gives the official code's numbers."""
+    for family, errors in (("ESM-2", device.errors), ("Evo 2", device.evo2_errors)):
+        error = errors["float32"]
+        detail = f"error {error:.1e} in float32, at most {MAX_ERROR:.0e}"
+        yield Check(f"self test of {family} on {device.name}", error <= MAX_ERROR, detail)
 
 
 def check_pulled(weights_dir: Path) -> Iterable[Check]:
@@ -44,10 +53,27 @@ def check_model(model: ModelSettings, weights_dir: Path) -> Check:
         return Check(name, True, "made here, from no file of yours")
     try:
         path = _path(model, weights_dir)
-        num_tensors = _read_all(path)
+        num_tensors = _read_all(path, _tensors(model, path))
     except (OSError, ValueError) as error:
         return Check(name, False, str(error))
     return Check(name, True, f"{path}: {num_tensors} tensors read")
+
+
+def check_loss(model: ModelSettings, settings: Settings) -> Check:
+    """The whole self test of an Evo 2 model, as `serve` would load it; a pass is remembered."""
+    name = f"published loss of {model.name} on {settings.device}"
+    if family_of(model) is not EVO2 or kind_of(model.source) in MADE_HERE:
+        return Check(name, True, "nothing is published of these weights")
+    try:
+        devices = visible_devices(settings.device)
+        loaded = read(configured(model, settings.weights_dir), model.source, settings, devices)
+        if loaded.variant not in PUBLISHED:
+            return Check(name, True, f"no loss was published for {loaded.variant}")
+        here, passes = circumstances(loaded, devices), Passes(settings.weights_dir)
+        verdict = whole_verdict(loaded, here, passes)
+    except (OSError, ValueError, RuntimeError) as error:
+        return Check(name, False, str(error))
+    return Check(name, verdict.verified, verdict.note or verdict.doubt)
 
 
 def _path(model: ModelSettings, weights_dir: Path) -> Path:
@@ -58,9 +84,15 @@ def _path(model: ModelSettings, weights_dir: Path) -> Path:
     return folder.path
 
 
-def _read_all(path: Path) -> int:
-    tensors = open_checkpoint(path).tensors
+def _tensors(model: ModelSettings, path: Path) -> Mapping[str, Tensor]:
+    family = family_of(model)
+    if family is EVO2:
+        return open_evo2(LocalWeights(path, family.slugs.get(model.name))).tensors
+    return open_esm2(path).tensors
+
+
+def _read_all(path: Path, tensors: Mapping[str, Tensor]) -> int:
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not tensor.isfinite().all():
             raise ValueError(f"{path}: {name} has numbers that are not finite")
     return len(tensors)

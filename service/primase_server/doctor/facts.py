@@ -3,20 +3,24 @@
 import math
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
 
+from primase_server.doctor import esm2_self_test, evo2_self_test
 from primase_server.doctor.report import Cpu, Device
-from primase_server.doctor.self_test import error_on
 from primase_server.loading.precision import products_for
 from primase_server.models import cpu_linear
-from primase_server.settings import Settings
+from primase_server.models.evo2.projections import choose
+from primase_server.settings import DATA_TYPES, Settings
 
 OURS = ("primase", "primase-server", "primase-gateway")
 DISTRIBUTIONS = (*OURS, "torch", "grpcio", "protobuf", "numpy", "safetensors", "huggingface-hub")
-DATA_TYPES = ("float32", "float16", "bfloat16")
 GIBIBYTE = 1 << 30
+
+ErrorOn = Callable[[str, str], float]
+"""The self test's error on a device in a data type."""
 
 
 def versions() -> dict[str, str]:
@@ -39,16 +43,23 @@ def cpu() -> Cpu:
 def devices() -> tuple[Device, ...]:
     """The CPU and every CUDA device, each tried in every data type."""
     return tuple(
-        Device(name, description, errors_on(name)) for name, description in _devices().items()
+        Device(
+            name,
+            description,
+            errors_on(name, esm2_self_test.error_on),
+            errors_on(name, evo2_self_test.error_on),
+            choose(torch.device(name), needs_fp8=True).note,
+        )
+        for name, description in _devices().items()
     )
 
 
-def errors_on(device: str) -> dict[str, float]:
-    """The self test's error by data type; NaN where the device cannot do it."""
-    return {dtype: _error_or_nan(device, dtype) for dtype in DATA_TYPES}
+def errors_on(device: str, error_on: ErrorOn) -> dict[str, float]:
+    """A self test's error by data type; NaN where the device cannot do it."""
+    return {dtype: _error_or_nan(device, dtype, error_on) for dtype in DATA_TYPES}
 
 
-def _error_or_nan(device: str, dtype: str) -> float:
+def _error_or_nan(device: str, dtype: str, error_on: ErrorOn) -> float:
     try:
         return error_on(device, dtype)
     except RuntimeError:

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from primase_server.doctor.report import Cpu, Device, Report
+from primase_server.doctor.report import Cpu, Report
 
 VERDICTS = {True: "ok   ", False: "WRONG"}
 
@@ -14,9 +14,10 @@ def as_json(report: Report) -> str:
     """One JSON object: `ok`, and the fields of Report; an error that is not a number is null."""
     values = asdict(report) | {"ok": report.ok}
     for device in values["devices"]:
-        device["errors"] = {
-            dtype: None if math.isnan(error) else error for dtype, error in device["errors"].items()
-        }
+        for name in ("errors", "evo2_errors"):
+            device[name] = {
+                dtype: None if math.isnan(error) else error for dtype, error in device[name].items()
+            }
     return json.dumps(values, indent=2, allow_nan=False)
 
 
@@ -36,7 +37,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  {kernel}"
     yield "devices, and the self test's error in each data type"
     for device in report.devices:
-        yield f"  {_device(device)}"
+        yield f"  {device.name} ({device.description})"
+        yield f"    ESM-2: {_errors(device.errors)}"
+        yield f"    Evo 2: {_errors(device.evo2_errors)}"
+        yield f"    {device.projections}"
     yield "checks"
     for check in report.checks:
         yield f"  {VERDICTS[check.ok]} {check.name}: {check.detail}"
@@ -46,9 +50,8 @@ def _cpu(cpu: Cpu) -> str:
     return f"cores: {cpu.num_cores}, threads of the model: {cpu.num_threads}, {cpu.instructions}"
 
 
-def _device(device: Device) -> str:
-    errors = ", ".join(
+def _errors(errors: Mapping[str, float]) -> str:
+    return ", ".join(
         f"{dtype} {'not here' if math.isnan(error) else format(error, '.1e')}"
-        for dtype, error in device.errors.items()
+        for dtype, error in errors.items()
     )
-    return f"{device.name} ({device.description}): {errors}"

@@ -23,12 +23,15 @@ class Cpu:
 class Device:
     """A device by the name that --device takes, and which of the data types it computes in.
 
-    `errors` is the self test's, by data type; NaN where the numbers were not finite.
+    `errors` are those of ESM-2's self test by data type, `evo2_errors` of Evo 2's; NaN where the
+    numbers were not finite. `projections` is how FP8-trained projections would be multiplied.
     """
 
     name: str
     description: str
     errors: Mapping[str, float]
+    evo2_errors: Mapping[str, float]
+    projections: str
 
 
 @dataclass(frozen=True)

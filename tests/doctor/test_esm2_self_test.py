@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from primase_server.doctor import self_test
-from primase_server.doctor.self_test import MAX_ERROR, error_on
+from primase_server.doctor import esm2_self_test as self_test
+from primase_server.doctor.errors import MAX_ERROR
+from primase_server.doctor.esm2_self_test import error_on
 from primase_server.models.cpu_linear import Chosen, Kernel
 from primase_server.models.linear import Product, plain
 
@@ -27,7 +28,7 @@ def test_a_wrong_number_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str) 
 
 
 def test_the_kernel_that_serves_is_the_one_tested(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+    def wrong(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
         return plain(weight * 1.01, bias, with_gelu=with_gelu)
 
     kernel = Kernel("wrong", "1 % too much", 1e-5, wrong)

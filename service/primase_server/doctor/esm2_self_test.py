@@ -1,4 +1,4 @@
-"""The fixture's answer on a device, with the kernels that would serve there.
+"""The answer of ESM-2's fixture on a device, with the kernels that would serve there.
 
 It is held to the answer of the official code, which ships beside the fixture.
 """
@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from primase_server.doctor.errors import relative_error
 from primase_server.loading.precision import products_for
 from primase_server.models.esm2.alphabet import MASK_ID, tokenize
 from primase_server.models.esm2.passes import Esm2Pass
@@ -18,18 +19,16 @@ from primase_server.models.esm2.weights import FIXTURE, FixtureWeights, load
 from primase_server.settings import Settings
 
 EXPECTED = FIXTURE.with_name("expected.json")
-MAX_ERROR = 1e-4
-"""Of float32: the largest difference over the largest number, the worst of three outputs."""
 
 
 def error_on(device: str, dtype: str) -> float:
-    """The error of the fixture's answer, as `MAX_ERROR` counts it; NaN where it is not finite.
+    """The largest relative error of the outputs; NaN where one is not finite.
 
     Raises RuntimeError, as torch does, where the device does not compute in the data type.
     """
     expected = _expected()
     found = _answer(device, dtype)
-    errors = [_error(found[name], values) for name, values in expected.items()]
+    errors = [relative_error(found[name], values) for name, values in expected.items()]
     return max(errors) if all(map(math.isfinite, errors)) else math.nan
 
 
@@ -47,10 +46,6 @@ def _answer(device: str, dtype: str) -> dict[str, np.ndarray]:
         "mask_logits": np.asarray(output.logits)[0],
         "contact_sums": np.asarray(output.contacts).sum(axis=0),
     }
-
-
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @cache
