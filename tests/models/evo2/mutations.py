@@ -154,8 +154,8 @@ PATCHES: Mapping[str, tuple[Any, str, Any]] = {
 }
 IN_CHUNKS: Mapping[str, tuple[Any, str, Any]] = {
     "positions by chunk": (model, "rotary_angles", chunk_by_chunk),
-    "pasts forgotten": (model, "last_rows", lambda x, count: torch.zeros_like(x[:, :count])),
-    "inner pasts forgotten": (hyena, "last_rows", lambda x, count: torch.zeros_like(x[:, :count])),
+    "pasts forgotten": (model, "last_rows", lambda past, x: torch.zeros_like(past)),
+    "inner pasts forgotten": (hyena, "last_rows", lambda past, x: torch.zeros_like(past)),
     "a chunk blind to its past": (
         KeyValues,
         "append",

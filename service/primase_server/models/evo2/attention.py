@@ -6,8 +6,8 @@ from torch import Tensor
 
 from primase_server.models.evo2.state import KeyValues
 
-_QUERIES = 512
-"""Queries in one call after the first chunk: its mask is [queries, tokens read so far]."""
+_MASK_NUMBERS = 1 << 22
+"""Of the mask of one call after the first chunk, which is [queries, tokens read so far]."""
 
 Rotary = tuple[Tensor, Tensor]
 """cos and sin of the angle of every row, each [rows, 1, 1, head_dim / 2]."""
@@ -38,12 +38,13 @@ def attend(queries: Tensor, keys_values: Tensor, past: KeyValues) -> Tensor:
     if start == 0 or n == 1:
         return _attend(queries, keys, values, is_causal=n > 1)
     mixed = torch.empty_like(queries)
-    for first in range(0, n, _QUERIES):
-        some = queries[:, first : first + _QUERIES]
+    step = max(16, _MASK_NUMBERS // (start + n))
+    for first in range(0, n, step):
+        some = queries[:, first : first + step]
         stop = start + first + some.shape[1]
         mask = torch.ones(some.shape[1], stop, dtype=torch.bool, device=queries.device)
         mask.tril_(start + first)
-        mixed[:, first : first + _QUERIES] = _attend(some, keys[:, :stop], values[:, :stop], mask)
+        mixed[:, first : first + step] = _attend(some, keys[:, :stop], values[:, :stop], mask)
     return mixed
 
 

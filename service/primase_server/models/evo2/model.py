@@ -117,10 +117,9 @@ class HyenaMixer:
     def _mix(self, z: Tensor, run: Run) -> Tensor:
         # z: [sequences, n, 3 * width] -> [sequences, n, width]; the states move on
         states = [state.convolution(self.layer) for state in run.states]
-        extended = torch.cat([torch.stack([state.short for state in states]), z], dim=1)
-        x2, x1, v = fir(extended.float(), self.short_taps).to(z.dtype).chunk(3, dim=2)
-        short = last_rows(extended, len(self.short_taps) - 1)
-        del extended
+        short = torch.stack([state.short for state in states])
+        x2, x1, v = fir(z, short, self.short_taps).to(z.dtype).chunk(3, dim=2)
+        short = last_rows(short, z)
         inner = torch.stack([state.inner for state in states])
         y, inner = self.convolution.extend(x1 * v, inner)
         for index, state in enumerate(states):
