@@ -9,6 +9,7 @@ A test of its own has the hub's library download from it.
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-LARGE_SUFFIX = ".safetensors"
+LARGE = re.compile(r".+\.(safetensors|pt|pt\.part[0-9])")
+"""Names of files that lie on another host."""
+
 HOLD_S = 60.0
 
 
@@ -177,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         commit = {"X-Repo-Commit": snapshot.commit}
         if name not in snapshot.files:
             self._answer(HTTPStatus.NOT_FOUND, commit | {"X-Error-Code": "EntryNotFound"})
-        elif not name.endswith(LARGE_SUFFIX):
+        elif not LARGE.fullmatch(name):
             etag = f'"{_git_blob(snapshot.files[name])}"'
             self._send_file(name, snapshot.files[name], commit | {"ETag": etag})
         else:
@@ -235,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _sibling(name: str, content: bytes) -> dict[str, object]:
     found: dict[str, object] = {"rfilename": name, "size": len(content)}
-    if not name.endswith(LARGE_SUFFIX):
+    if not LARGE.fullmatch(name):
         return found | {"blobId": _git_blob(content)}
     sha256 = hashlib.sha256(content).hexdigest()
     pointer = (
