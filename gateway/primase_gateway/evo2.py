@@ -75,7 +75,12 @@ async def pooled(
 
 
 async def log_likelihood(service: Service, model: models_pb.Model, sequence: str) -> float:
-    """Of every base but the first, given those before it. Raises Refusal."""
+    """Of every base but the first, given those before it. Raises Refusal.
+
+    A base alone has no other, so that there is nothing to add up.
+    """
+    if len(sequence) == 1:
+        return 0.0
     request = pb.ScoreSequencesRequest(
         model=model.name,
         items=[pb.ForwardItem(sequence=sequence)],

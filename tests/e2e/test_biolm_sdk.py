@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from primase.esm2_client import Esm2
+from primase.evo2_client import Evo2
 from tests.e2e.environments import environment
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.server import Server
 
 REQUIREMENTS = Path(__file__).parent / "environments" / "biolm-sdk-1.7.0.txt"
 MODEL = "esm2-650m"
+DNA_MODEL = "evo2-1b-base"
+DNA = "ACTGACTGTTAGC"
 TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
 LONG = "MSILVTRPSPAGEELVSRLRTLGQVAWHFPLIEFSPG" * 7
 ACTION_PATHS = {"v3": f"/api/v3/{MODEL}/encode/", "v1": f"/api/v1/{MODEL}/encode"}
@@ -42,6 +45,8 @@ answer([
     paced.predict(items=[[{{"sequence": "M<mask>V"}}]]),
     BioLMApi({MODEL!r}, rate_limit="1000/second").score(items=[three[:1] + three[2:]]),
     Model({MODEL!r}).encode(type="sequence", items={LONG!r}, params=mean),
+    Model({DNA_MODEL!r}).encode(type="sequence", items={DNA!r}),
+    BioLMApi({DNA_MODEL!r}, rate_limit="1000/second").score(items=[[{{"sequence": {DNA!r}}}]]),
 ])
 """
 COMMAND = f"{SCHEMAS_FROM}\nfrom biolm.cli.entry import cli\ncli()"
@@ -91,7 +96,7 @@ def test_what_was_sent(answered: dict[str, Any], version: str) -> None:
     posts = [entry for entry in answered["sent"] if entry[0] == "POST"]
     paths = {path for _, path, _, _ in posts}
     assert ACTION_PATHS[version] in paths
-    assert [path.endswith("/") for path in paths] == [version == "v3"] * 3
+    assert [path.endswith("/") for path in paths] == [version == "v3"] * 5
     assert sorted(items for _, _, _, items in posts[:4]) == [4, 4, 8, 8]
     assert ["POST", ACTION_PATHS[version], "gzip", 1] in posts
 
@@ -124,10 +129,23 @@ def test_a_long_body(answered: dict[str, Any], esm2: Esm2) -> None:
     np.testing.assert_allclose(mean_of(result), wanted.value.mean[6], rtol=1e-4, atol=1e-5)
 
 
+def test_dna(answered: dict[str, Any], version: str, evo2: Evo2) -> None:
+    encoded, scored = answered["results"][6:]
+    (layer,) = encoded["embeddings"]
+    assert list(layer) == (["layer", "mean", "last"] if version == "v1" else ["layer", "mean"])
+    (wanted,) = evo2.forward([DNA], layers=["blocks.23.mlp.l3"], pooling="mean")
+    assert wanted.value is not None
+    numbers = wanted.value.layers["blocks.23.mlp.l3"]
+    np.testing.assert_allclose(layer["mean"], numbers, rtol=1e-4, atol=1e-5)
+    (score,) = evo2.score([DNA])
+    assert score.value is not None
+    assert scored == {"log_prob": pytest.approx(score.value.sum_log_likelihood, rel=1e-5)}
+
+
 def test_the_hub_commands(sdk: ForeignClient, server: Server) -> None:
     connected = sdk.command(COMMAND, "hub", "set", server.url)
     assert "Connected to biolm-hub" in connected
-    assert "7 (28 routes)" in connected
+    assert "16 (55 routes)" in connected
     assert "Hub is reachable" in sdk.command(COMMAND, "hub", "status")
     listed = sdk.command(COMMAND, "model", "list")
     assert all(word in listed for word in (MODEL, "encode", "log_prob", "predict", "score"))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from primase.esm2_client import Esm2
+from primase.evo2_client import Evo2
 from tests.e2e.environments import environment
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
@@ -19,6 +20,8 @@ REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.4.0.txt"
 MODEL = "esm2-650m"
 ENCODE = f"/api/v3/{MODEL}/encode/"
 TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
+DNA_MODEL = "evo2-1b-base"
+DNA = ["ACTGACTGTTAGC", "GATTACA"]
 BAD_OF_THREE = ["MSILV", "MSJLV", "MKT"]
 REFUSED = (
     "Residues can only be represented with 'ACDEFGHIKLMNPQRSTVWYBXZUO-' characters; "
@@ -38,6 +41,10 @@ answer([
     model.encode(type="sequence", items={BAD_OF_THREE!r}, params=mean),
     biolm(entity={MODEL!r}, action="predict", type="sequence", items={DOCUMENTED_MASKED!r}),
     BioLMApi({MODEL!r}).score(items=[{{"sequence": "MSILV"}}, {{"sequence": "MKT"}}]),
+    Model({DNA_MODEL!r}).encode(
+        type="sequence", items={DNA!r}, params={{"embedding_layers": [-1, 0], "include": ["last"]}}
+    ),
+    biolm(entity={DNA_MODEL!r}, action="predict", type="sequence", items={DNA[0]!r}),
 ])
 """
 ENCODE_ONE = f"""
@@ -87,7 +94,9 @@ def test_twelve_items_go_in_two_requests(answered: dict[str, Any], esm2: Esm2) -
 
 def test_the_schema_is_asked_for_once_an_action(answered: dict[str, Any]) -> None:
     asked = [path for method, path, _, _ in answered["sent"] if method == "GET"]
-    assert asked == [f"/api/v3/schema/{MODEL}/{name}/" for name in ("encode", "predict", "score")]
+    names = [f"{MODEL}/{action}" for action in ("encode", "predict", "score")]
+    names += [f"{DNA_MODEL}/{action}" for action in ("encode", "predict")]
+    assert asked == [f"/api/v3/schema/{name}/" for name in names]
 
 
 def test_a_long_body_comes_in_gzip(answered: dict[str, Any], esm2: Esm2) -> None:
@@ -119,6 +128,22 @@ def test_score(answered: dict[str, Any], esm2: Esm2) -> None:
     ):
         assert wanted.value is not None
         assert result == {"log_prob": pytest.approx(wanted.value.sum_log_likelihood, rel=1e-5)}
+
+
+def test_dna(answered: dict[str, Any], evo2: Evo2) -> None:
+    encoded, scored = answered["results"][5:]
+    names = ("blocks.24.mlp.l3", "blocks.0.mlp.l3")
+    wanted = evo2.forward(DNA, layers=names, pooling="last")
+    # One sequence a request, which the client knows from the schema.
+    for result, item in zip(encoded, wanted, strict=True):
+        assert [layer["layer"] for layer in result["embeddings"]] == [24, 0]
+        assert item.value is not None
+        for layer, name in zip(result["embeddings"], names, strict=True):
+            numbers = item.value.layers[name]
+            np.testing.assert_allclose(layer["last"], numbers, rtol=1e-4, atol=1e-5)
+    (score,) = evo2.score(DNA[:1])
+    assert score.value is not None
+    assert scored == {"log_prob": pytest.approx(score.value.sum_log_likelihood, rel=1e-5)}
 
 
 def test_status(biolmai: ForeignClient, server: Server) -> None:

@@ -108,6 +108,11 @@ def test_scores(
     assert not request.prepend_bos
 
 
+def test_a_base_alone_has_nothing_to_add_up(evo2: httpx.Client) -> None:
+    answer = evo2.post(path_of("v3", "predict"), json={"items": [{"sequence": "A"}]})
+    assert answer.json() == {"results": [{"log_prob": 0.0}]}
+
+
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_params_of_a_score_are_ignored(evo2: httpx.Client, version: str) -> None:
     body = {"items": [{"sequence": "A"}], "params": {"include": ["mean"]}}
