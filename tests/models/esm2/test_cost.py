@@ -14,7 +14,7 @@ from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass
 from primase_server.models.esm2.random_state import RandomState
 from tests.models.esm2.everything import CPU, make_runner
-from tests.models.esm2.live_bytes import LiveBytes
+from tests.models.live_bytes import LiveBytes
 
 OFFICIAL = VARIANTS["esm2_t6_8M_UR50D"]
 CONFIG = replace(OFFICIAL, num_layers=2)
