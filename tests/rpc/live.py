@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
+from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
 from primase_server.app import App
 from primase_server.rpc.concerns import CallObserver
@@ -35,6 +36,7 @@ class Live:
         self.app = app
         self.channel = channel
         self.esm2 = Esm2ServiceStub(channel)
+        self.evo2 = Evo2ServiceStub(channel)
         self.models = ModelServiceStub(channel)
         self._loop = loop
 
