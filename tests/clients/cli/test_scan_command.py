@@ -1,14 +1,19 @@
 """`primase scan` against a scripted server."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
+from primase.tensors import row_slices
 from tests.clients.cli.dna import ask
 from tests.clients.dna_answers import RECIPE, EveryDnaAnswer
+from tests.clients.scripted import ScriptedEvo2
 
 
 @pytest.fixture
@@ -28,6 +33,24 @@ def test_every_substitution_of_a_region(source: Path) -> None:
     ]
     assert result.stderr == "bad: this is bad\n1 failed\n"
     assert result.exit_code == 1
+
+
+def test_what_is_not_known_is_empty(source: Path, tmp_path: Path) -> None:
+    def unknown(request: Any, context: Any) -> Iterator[pb.StreamScanVariantsResponse]:
+        deltas = np.array([[0, np.nan, np.nan, np.nan], [1, 0, 2, 3]])
+        (rows,), (means,), (lowest,) = (
+            row_slices(array) for array in (deltas, deltas.mean(axis=1), deltas.min(axis=1))
+        )
+        found = pb.ScanRows(deltas=rows, mean_delta=means, min_delta=lowest, last=True)
+        yield pb.StreamScanVariantsResponse(item_index=0, rows=found)
+
+    source.write_text(">a\nAC\n")
+    for name in ("out.jsonl", "out.tsv"):
+        ask("scan", source, "-o", tmp_path / name, service=ScriptedEvo2(unknown))
+
+    first = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    assert (first["A"], first["C"], first["min_delta"]) == (0, None, None)
+    assert (tmp_path / "out.tsv").read_text().splitlines()[1] == "a\t0\tA\t0.0\t\t\t\t\t\t"
 
 
 def f(number: float) -> str:

@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import click
+import numpy as np
 
 from primase.cli.bulk_run import Finished
 from primase.cli.connection import calls_server, model_option
@@ -38,7 +40,8 @@ goes on with --resume.
 
 \b
 out.tsv      one line per base: id, position, base, the scores of A, C, G and T (0 for the base
-             itself), mean_delta and min_delta over the three others, recipe
+             itself), mean_delta and min_delta over the three others, recipe; empty where nothing
+             is known, as of the very first base by one_pass
 out.parquet  the same columns
 out.jsonl    one object per base with the same names, or {"id", "error"}
 """
@@ -162,13 +165,13 @@ def _finished(region: Region, position: int, result: ItemResult[Scan]) -> Finish
 
 def _lines(region: Region, position: int, value: Scan) -> Iterator[JsonObject]:
     bases = region.reference[region.start : region.end]
-    for number, (base, deltas) in enumerate(zip(bases, value.deltas.tolist(), strict=True)):
+    numbers = np.column_stack([value.deltas, value.mean_delta, value.min_delta])
+    for number, (base, row) in enumerate(zip(bases, numbers.tolist(), strict=True)):
+        cells = (None if isnan(cell) else cell for cell in row)
         yield {
             "id": region.id,
             "position": position + number,
             "base": base,
-            **dict(zip(BASES, deltas, strict=True)),
-            "mean_delta": float(value.mean_delta[number]),
-            "min_delta": float(value.min_delta[number]),
+            **dict(zip((*BASES, "mean_delta", "min_delta"), cells, strict=True)),
             "recipe": value.recipe,
         }

@@ -1408,7 +1408,9 @@ class ScanRows(_message.Message):
     """The item is complete with this message."""
     @_builtins.property
     def deltas(self) -> _tensor_pb2.TensorSlice:
-        """[bases of the region, 4]: change of the sum of log-likelihoods by A, C, G and T in this place; 0 for the base that is there."""
+        """[bases of the region, 4]: change of the sum of log-likelihoods by A, C, G and T in this place; 0 for the base that is there,
+        NaN in ONE_PASS where nothing stands before the base.
+        """
 
     @_builtins.property
     def mean_delta(self) -> _tensor_pb2.TensorSlice:
