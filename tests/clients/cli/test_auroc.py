@@ -1,7 +1,7 @@
 """The area under the ROC curve."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primase.cli.auroc import auroc, bootstrap_interval
@@ -33,6 +33,7 @@ def test_it_is_the_share_of_pairs_that_are_won(ours: list[int], theirs: list[int
     assert auroc(ours, theirs) == pytest.approx(won / (len(ours) * len(theirs)))
 
 
+@settings(max_examples=20)
 @given(few, few)
 def test_the_interval_lies_within_the_possible(ours: list[int], theirs: list[int]) -> None:
     interval = bootstrap_interval(ours, theirs)

@@ -57,6 +57,36 @@ def test_scores_beside_what_was_measured(folder: Path) -> None:
     assert result.exit_code == 0
 
 
+def test_labels_of_proteins(folder: Path) -> None:
+    Path("in.csv").write_text("mutant,kind\nM1A,bad\nK2A,bad\nT3A,good\nV4A,\nV4C,dire\n")
+    given = ("--label-column", "kind", "--positive", "bad, dire", "-o", "out.tsv")
+    result = variants("one.fasta", "--variants", "in.csv", *given, "--report", "report.json")
+
+    assert Path("out.tsv").read_text().splitlines()[0] == "id\tvariant\tscore\tlabel"
+    # Scores are positions: 1 and 2 are below the 3 of the good one, 4 is not.
+    (found,) = json.loads(Path("report.json").read_text())["wild_types"]
+    assert found == {
+        "id": "wt",
+        "num_variants": 5,
+        "num_failed": 0,
+        "positive": ["bad", "dire"],
+        "num_positive": 3,
+        "num_negative": 1,
+        "auroc": pytest.approx(2 / 3),
+        "auroc_interval": [pytest.approx(0, abs=0.1), 1],
+    }
+    assert result.stderr.startswith("wt: AUROC 0.667 (95 %: 0.000 to 1.000) of low scores for bad")
+
+
+def test_a_label_that_nothing_has_leaves_no_area(folder: Path) -> None:
+    Path("in.csv").write_text("mutant,kind\nM1A,good\n")
+    given = ("--label-column", "kind", "--positive", "bad")
+    result = variants("one.fasta", "--variants", "in.csv", *given)
+
+    area = "wt: AUROC not defined of low scores for bad, 0 variants against 1\n"
+    assert result.stderr == area
+
+
 def test_options_reach_the_server(folder: Path) -> None:
     Path("in.csv").write_text("mutant\nM1A\n")
     service = EveryAnswer()
