@@ -1,4 +1,4 @@
-"""ESM-2 on a CUDA device against itself on the CPU in fp32.
+"""On a CUDA device: ESM-2 against itself on the CPU in fp32, Evo 2's FP8 products against float64.
 
     PYTHONPATH=service:. python -m tests.gpu      # --device cpu tries the script itself
 
@@ -20,6 +20,7 @@ from primase_server.models.esm2 import weights
 from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, Float32Array
 from primase_server.models.esm2.runner import Esm2Runner
+from tests.gpu import projections
 
 LENGTHS = (1, 40, 206, 206, 443, 1000)
 FIELDS = ("per_token", "logits", "contacts", "attention_profiles")
@@ -47,6 +48,9 @@ def main() -> int:
     device = parser.parse_args().device
     torch.backends.cuda.matmul.allow_tf32 = False
     failures = sum(not passed for passed in checks(device))
+    for name, passed in projections.checks(device):
+        say(f"{'ok  ' if passed else 'FAIL'} {name}")
+        failures += not passed
     say(f"{failures} failed")
     return 1 if failures else 0
 
