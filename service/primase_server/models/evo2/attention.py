@@ -6,7 +6,7 @@ from torch import Tensor
 
 from primase_server.models.evo2.state import KeyValues
 
-_MASK_NUMBERS = 1 << 22
+_MASK_NUMBERS = 1 << 21
 """Of the mask of one call after the first chunk, which is [queries, tokens read so far]."""
 
 Rotary = tuple[Tensor, Tensor]
@@ -42,8 +42,8 @@ def attend(queries: Tensor, keys_values: Tensor, past: KeyValues) -> Tensor:
     for first in range(0, n, step):
         some = queries[:, first : first + step]
         stop = start + first + some.shape[1]
-        mask = torch.ones(some.shape[1], stop, dtype=torch.bool, device=queries.device)
-        mask.tril_(start + first)
+        mask = queries.new_zeros(some.shape[1], stop)
+        mask[:, start + first :].fill_(-torch.inf).triu_(1)
         mixed[:, first : first + step] = _attend(some, keys[:, :stop], values[:, :stop], mask)
     return mixed
 

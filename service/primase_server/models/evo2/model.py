@@ -26,7 +26,7 @@ from primase_server.models.evo2.hyena import (
     MediumConvolution,
     ModalConvolution,
     ShortConvolution,
-    fir,
+    fir_,
     last_rows,
 )
 from primase_server.models.evo2.layers import UNROTATED
@@ -102,26 +102,26 @@ class HyenaMixer:
         self.out = make.product(*weights.affine(f"{name}.out_filter_dense"))
 
     def __call__(self, h: Tensor, batch: Batch, tap: Tap) -> Tensor:
-        """h: [rows, width] -> [rows, width]."""
+        """h: [rows, width] -> [rows, width]; h is overwritten."""
         z = self.project(h)
         tap("projections", z, self.file_order)
-        gated = torch.empty_like(h)
         for run in batch.runs:
-            run.split(gated).copy_(self._mix(run.split(z), run))
+            run.split(h).copy_(self._mix(run.split(z), run))
         del z
-        tap("filter", gated)
-        mixed = self.out(gated)
+        tap("filter", h)
+        mixed = self.out(h)
         tap("out_filter_dense", mixed)
         return mixed
 
     def _mix(self, z: Tensor, run: Run) -> Tensor:
-        # z: [sequences, n, 3 * width] -> [sequences, n, width]; the states move on
+        # z: [sequences, n, 3 * width], overwritten -> [sequences, n, width]; the states move on
         states = [state.convolution(self.layer) for state in run.states]
         short = torch.stack([state.short for state in states])
-        x2, x1, v = fir(z, short, self.short_taps).to(z.dtype).chunk(3, dim=2)
-        short = last_rows(short, z)
+        past, short = short, last_rows(short, z)
+        fir_(z, past, self.short_taps)
+        x2, x1, v = z.chunk(3, dim=2)
         inner = torch.stack([state.inner for state in states])
-        y, inner = self.convolution.extend(x1 * v, inner)
+        y, inner = self.convolution.extend(x1.mul_(v), inner)
         for index, state in enumerate(states):
             # memory of their own, so that each goes with its sequence
             state.short, state.inner = short[index].clone(), inner[index].clone()
