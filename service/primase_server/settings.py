@@ -58,6 +58,11 @@ DEMO_MODELS = tuple(
 )
 
 
+CPU_BATCH_TOKENS = 4096
+GPU_BATCH_TOKENS = 16384
+"""Tokens of one step: enough to keep the device busy, in a step that is soon over."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What is refused rather than queued, and how much runs at once."""
@@ -66,9 +71,9 @@ class Limits:
     max_bases: int = 1 << 20
     max_request_bytes: int = 64 * MIB
     max_unary_response_bytes: int = 4 * MIB - 64 * 1024
-    max_queued_tokens: int = 1 << 24
+    max_queued_tokens: int = 1 << 28
     max_queued_bytes: int = 2048 * MIB
-    max_batch_tokens: int = 4096
+    max_batch_tokens: int = CPU_BATCH_TOKENS
     max_batch_bytes: int = 4096 * MIB
     max_state_bytes: int | None = None  # half of what the device has free
     max_pending_result_bytes: int = 16 * MIB

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from primase.options.v1 import rules_pb2
 from tests.rpc.esm2 import MODEL, UBIQUITIN, long_protein
+from tests.rpc.evo2 import MODEL as EVO2_MODEL
 
 T = TypeVar("T")
 Values = st.SearchStrategy[object]
@@ -47,7 +48,31 @@ GOOD: Mapping[str, Values] = {
     "sequence_lengths": st.integers(1, 3000),
     "page_token": st.just(""),
 }
-NEEDED = ("model", "items", "sequence", "sequence_lengths", "context", "prompt")
+DNA: Mapping[str, Values] = {
+    "model": st.just(EVO2_MODEL),
+    "sequence": st.sampled_from(["ACGT", "ACGTNacgt", "|r__Viruses|ACG"]),
+    "reference": st.just("ACGTAC"),
+    "layers": st.sampled_from(["norm", "unembed", "blocks.3.mlp.l1", "decoder.layers.4.mixer"]),
+    "position": st.integers(0, 5),
+    "ref": st.sampled_from(["A", "C", "G", "T", "AC", ""]),
+    "alt": st.sampled_from(["A", "TT", ""]),
+    "start": st.integers(0, 3),
+    "end": st.integers(4, 6),
+}
+PACKAGES: Mapping[str, Mapping[str, Values]] = {
+    "primase.evo2.v1": DNA,
+    "primase.models.v1": {**GOOD, "model": st.sampled_from([MODEL, EVO2_MODEL])},
+}
+NEEDED = (
+    "model",
+    "items",
+    "sequence",
+    "sequence_lengths",
+    "context",
+    "prompt",
+    "layers",
+    "options",
+)
 
 
 def any_message(descriptor: Descriptor, depth: int = 0) -> st.SearchStrategy[Message]:
@@ -101,7 +126,7 @@ def _any_value(field: FieldDescriptor, depth: int) -> Values:
         return st.binary(max_size=64)
     if _rules(field).pattern == rules_pb2.PATTERN_ESM2_SEQUENCE:
         return _mostly(st.just("M<mask>KT"), ODD_TEXT)
-    return _mostly(GOOD.get(field.name, st.just("ACGT")), ODD_TEXT)
+    return _mostly(_good(field).get(field.name, st.just("ACGT")), ODD_TEXT)
 
 
 def _any_integer(field: FieldDescriptor) -> Values:
@@ -111,7 +136,13 @@ def _any_integer(field: FieldDescriptor) -> Values:
         int(rules.min) if rules.HasField("min") else 0,
         min(int(rules.max), 30) if rules.HasField("max") else 30,
     )
-    return _mostly(GOOD.get(field.name, in_range), st.sampled_from([least, max(least, -1), most]))
+    return _mostly(
+        _good(field).get(field.name, in_range), st.sampled_from([least, max(least, -1), most])
+    )
+
+
+def _good(field: FieldDescriptor) -> Mapping[str, Values]:
+    return PACKAGES.get(field.file.package, GOOD)
 
 
 def _rules(field: FieldDescriptor) -> rules_pb2.FieldRules:

@@ -35,7 +35,11 @@ METHODS: Mapping[str, MethodDescriptor] = {
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-SERVED = [name for name in METHODS if "esm2" in name or "models" in name]
+SERVED = [
+    name
+    for name in METHODS
+    if any(family in name for family in ("esm2", "evo2", "models")) and "Generate" not in name
+]
 NOT_SERVED = [name for name in METHODS if name not in SERVED]
 
 fuzz = settings(
@@ -51,8 +55,9 @@ def fuzzed() -> Iterator[Live]:
         yield live
         [encoding] = live.esm2.Encode(encode_request(UBIQUITIN), timeout=DEADLINE_S).encodings
         assert encoding.num_residues == len(UBIQUITIN)
-        state = live.app.engine.queue_state("esm2-demo")
-        assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
+        for name in ("esm2-demo", "evo2-demo"):
+            state = live.app.engine.queue_state(name)
+            assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
 
 
 def send(live: Live, method: MethodDescriptor, data: bytes) -> list[Message]:

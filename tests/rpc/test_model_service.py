@@ -116,7 +116,7 @@ def test_a_model_tells_all_of_itself(live: Live) -> None:
     assert list(model.vocabulary) == list(TOKENS)
     assert model.limits == pb.ModelLimits(
         max_sequence_tokens=2050,
-        max_queued_tokens=1 << 24,
+        max_queued_tokens=1 << 28,
         max_batch_tokens=4096,
         max_unary_response_bytes=(4 << 20) - (64 << 10),
     )
