@@ -12,10 +12,12 @@ from primase_server.pulling import bring, weights_dir_option
 from primase_server.settings import (
     AUTO,
     CPU,
+    CPU_BATCH_TOKENS,
     CPU_LINEAR,
     DATA_TYPES,
     DEMO_MODELS,
     FLOAT32,
+    GPU_BATCH_TOKENS,
     HUB,
     Limits,
     Listen,
@@ -45,7 +47,7 @@ device_option = click.option(
     "--device",
     default=CPU,
     show_default=True,
-    help="cpu, cuda or cuda:N. cuda is the first GPU, and for Evo 2 as many as it needs.",
+    help="cpu, cuda or cuda:N. cuda is the first GPU, and for Evo 2 all that are visible.",
 )
 dtype_option = click.option(
     "--dtype",
@@ -94,6 +96,7 @@ dtype_option = click.option(
 @click.option(
     "--max-residues", default=Limits.max_residues, show_default=True, type=click.IntRange(1)
 )
+@click.option("--max-bases", default=Limits.max_bases, show_default=True, type=click.IntRange(1))
 @click.option(
     "--max-queued-tokens",
     default=Limits.max_queued_tokens,
@@ -101,7 +104,15 @@ dtype_option = click.option(
     type=click.IntRange(1),
 )
 @click.option(
-    "--max-batch-tokens", default=Limits.max_batch_tokens, show_default=True, type=click.IntRange(1)
+    "--max-batch-tokens",
+    type=click.IntRange(1),
+    help=f"Tokens of one step.  [default: {CPU_BATCH_TOKENS}, on a GPU {GPU_BATCH_TOKENS}]",
+)
+@click.option(
+    "--max-state-bytes",
+    type=click.IntRange(1),
+    help="Of a device's memory, for what Evo 2 keeps of sequences that it is reading.  "
+    "[default: half of what is free once the weights are there]",
 )
 @click.option(
     "--max-request-bytes",
@@ -147,8 +158,10 @@ def serve(
     cpu_linear: str,
     threads: int | None,
     max_residues: int,
+    max_bases: int,
     max_queued_tokens: int,
-    max_batch_tokens: int,
+    max_batch_tokens: int | None,
+    max_state_bytes: int | None,
     max_request_bytes: int,
     withdraw_s: float,
     grace_s: float,
@@ -164,8 +177,11 @@ def serve(
         raise click.UsageError("--cpu-linear int8 needs --device cpu and --dtype float32")
     limits = Limits(
         max_residues=max_residues,
+        max_bases=max_bases,
         max_queued_tokens=max_queued_tokens,
-        max_batch_tokens=max_batch_tokens,
+        max_batch_tokens=max_batch_tokens
+        or (CPU_BATCH_TOKENS if device == CPU else GPU_BATCH_TOKENS),
+        max_state_bytes=max_state_bytes,
         max_request_bytes=max_request_bytes,
     )
     settings = Settings(

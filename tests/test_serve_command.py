@@ -1,0 +1,61 @@
+"""What `primase serve` makes of its flags and of their twins in the environment."""
+
+import pytest
+from click.testing import CliRunner
+
+from primase_server import commands
+from primase_server.commands import serve
+from primase_server.settings import DEMO_MODELS, ModelSettings, Settings
+
+
+def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environment: str) -> Settings:
+    served: list[Settings] = []
+    monkeypatch.setattr(commands, "_serve", served.append)
+    ran = CliRunner().invoke(
+        serve, arguments, env=environment, auto_envvar_prefix="PRIMASE_SERVE", prog_name="primase"
+    )
+    assert ran.exit_code == 0, ran.output
+    [found] = served
+    return found
+
+
+def test_the_demo_serves_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch, "--demo").models == DEMO_MODELS
+
+
+def test_several_models_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings_of(monkeypatch, "--model", "esm2-8m=random", "--model", "Evo2-7B=/w/a.pt")
+    assert found.models == (
+        ModelSettings("esm2-8m", "random"),
+        ModelSettings("evo2-7b", "/w/a.pt"),
+    )
+
+
+def test_precision_is_not_doubted_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not settings_of(monkeypatch, "--demo").allow_unverified_precision
+    flag = settings_of(monkeypatch, "--demo", "--allow-unverified-precision")
+    twin = settings_of(monkeypatch, "--demo", PRIMASE_SERVE_ALLOW_UNVERIFIED_PRECISION="1")
+    assert flag.allow_unverified_precision
+    assert twin.allow_unverified_precision
+
+
+@pytest.mark.parametrize(
+    ("arguments", "num_tokens"),
+    [
+        ((), 4096),
+        (("--device=cuda",), 16384),
+        (("--device=cuda:1",), 16384),
+        (("--device=cuda", "--max-batch-tokens=100"), 100),
+    ],
+)
+def test_a_gpu_takes_larger_steps(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], num_tokens: int
+) -> None:
+    found = settings_of(monkeypatch, "--demo", *arguments)
+    assert found.limits.max_batch_tokens == num_tokens
+
+
+def test_room_for_states_is_measured_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch, "--demo").limits.max_state_bytes is None
+    told = settings_of(monkeypatch, "--demo", "--max-state-bytes=1000", "--max-bases=50")
+    assert (told.limits.max_state_bytes, told.limits.max_bases) == (1000, 50)
