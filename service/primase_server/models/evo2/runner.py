@@ -121,7 +121,7 @@ class Evo2Runner:
             num_heads=self.config.num_heads,
             weights=self.weights,
             dtype=str(self.model.dtype).removeprefix("torch."),
-            device=str(self.model.device),
+            device=", ".join(dict.fromkeys(str(block.device) for block in self.model.blocks)),
             outputs=OUTPUTS,
             precision_note=self.precision_note,
             max_sequence_tokens=self.config.max_tokens,
