@@ -114,6 +114,20 @@ STDIN = 0
     help="Answer 422 where the queue is full, as NIM does, and not 503.",
 )
 @click.option(
+    "--nim-deflate",
+    is_flag=True,
+    show_envvar=True,
+    help="Compress the arrays of NIM's forward, which takes many times as long.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    envvar="PRIMASE_GATEWAY_CORS_ORIGINS",
+    show_envvar=True,
+    help="Origin whose pages may call from a browser; * is any. Repeatable.",
+)
+@click.option(
     "--log-level",
     default=DEFAULTS.log_level,
     show_envvar=True,

@@ -8,6 +8,7 @@ import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,13 +26,15 @@ from primase_gateway import (
 )
 from primase_gateway.biolm_dialects import DIALECTS, V1, V2, V3
 from primase_gateway.biolm_errors import hosted_body, hub_body
-from primase_gateway.edge import Edge
+from primase_gateway.edge import PRECISION_HEADER, WEIGHTS_HEADER, Edge
 from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.settings import Settings
 
 FAULT = "the gateway failed"
+# What a page may read of an answer's headers.
+EXPOSED = ("x-request-id", "retry-after", WEIGHTS_HEADER, PRECISION_HEADER)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -47,13 +50,27 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Edge, fault=_fault)],
+        middleware=[Middleware(Edge, fault=_fault), *_cors(settings)],
         exception_handlers={Refusal: _refused, HTTPException: _unrouted},
         lifespan=lifespan,
     )
     # Clients of the original do not follow a redirect, or turn its POST into a GET.
     app.router.redirect_slashes = False
     return app
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=EXPOSED,
+        )
+    ]
 
 
 def _routes() -> list[Route]:

@@ -1,5 +1,6 @@
 """The routes of NIM for Evo 2: forward. The same handlers answer at the hosted service's paths."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from primase_gateway.edge import mark_weights
 from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
 from primase_gateway.nim_models import ForwardInputs
-from primase_gateway.npz import MAX_BYTES, Layout, Npz
+from primase_gateway.npz import MAX_BYTES, Layout, Npz, deflated
 from primase_gateway.npz_answer import NpzAnswer
 from primase_gateway.settings import Settings
 
@@ -75,11 +76,15 @@ async def forward(request: Request, gateway: Gateway, model: models_pb.Model) ->
     layout = Layout.of({f"{name}.output": shape for name, shape in shapes.items()})
     with ExitStack() as held:
         _refuse_large(layout)
-        held.enter_context(gateway.held.hold(layout.num_bytes))
+        # A compressed copy may be as large as what it is of.
+        copies = 2 if settings.nim_deflate else 1
+        held.enter_context(gateway.held.hold(copies * layout.num_bytes))
         npz = Npz(layout)
         await while_connected(request, _fill(gateway, model, sequence, list(shapes), npz))
         gateway.metrics.count_forward(len(sequence))
         file = _finished(npz)
+        if settings.nim_deflate:
+            file = await asyncio.to_thread(deflated, file)
         elapsed_ms = round((time.monotonic() - started_s) * 1000)
         return NpzAnswer(file, elapsed_ms, held.pop_all().close)
 

@@ -36,6 +36,10 @@ class Settings:
     nim_timeout_s: float | None = None
     # Answer 422, as NIM does, where a full queue is 503 here.
     nim_busy_422: bool = False
+    # Compress the files of NIM's forward: a quarter smaller, and many times slower.
+    nim_deflate: bool = False
+    # Origins whose pages may call from a browser; `*` is any.
+    cors_origins: tuple[str, ...] = ()
     log_level: str = "info"
     # Stop when standard input ends: its other end is held by a supervisor.
     supervised: bool = False

@@ -11,9 +11,11 @@ import pytest
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.type.v1 import tensor_pb2
+from primase_gateway.settings import Settings
 from tests.gateway import scripted_evo2
+from tests.gateway.live import gateway
 from tests.gateway.nim import ALIAS_7B, PATH, arrays, ask, load
-from tests.gateway.scripted import Script
+from tests.gateway.scripted import Script, ScriptedServer
 from tests.gateway.scripted_evo2 import values
 
 
@@ -130,3 +132,19 @@ def test_the_answer_says_what_its_numbers_are_worth(
     answer = ask(evo2, "A", ["norm"])
     assert answer.headers["x-primase-weights"] == "random"
     assert answer.headers["x-primase-precision"] == "unverified"
+
+
+def test_compressed_files(service: ScriptedServer, evo2: httpx.Client) -> None:
+    layers = ["output_layer", "norm"]
+    wanted = arrays(ask(evo2, "ACGT" * 30, layers))
+    with (
+        gateway(Settings(server=service.address, nim_deflate=True)) as live,
+        httpx.Client(base_url=live.url) as client,
+    ):
+        answer = ask(client, "ACGT" * 30, layers)
+    found = arrays(answer)
+    assert list(found) == list(wanted)
+    assert all((found[name] == array).all() for name, array in wanted.items())
+    file = base64.b64decode(answer.json()["data"], validate=True)
+    with zipfile.ZipFile(io.BytesIO(file)) as opened:
+        assert {entry.compress_type for entry in opened.infolist()} == {zipfile.ZIP_DEFLATED}
