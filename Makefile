@@ -12,7 +12,7 @@ GRPCURL_VERSION := v1.9.3
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 
-.PHONY: help venv demo test fuzz lint generate bench bench-esm2 bench-evo2-forward clean
+.PHONY: help venv demo test fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -20,9 +20,10 @@ help:
 	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code from the protos"
-	@echo "make bench     run the benchmarks; BENCH=name runs one"
+	@echo "make bench     run the short benchmarks; BENCH=name runs one"
 	@echo "make bench-esm2  ESM-2 against its peers, nearly two hours; ARGS=--help tells how to run parts"
 	@echo "make bench-evo2-forward  Evo 2's reading against the official code, about an hour"
+	@echo "make soak      long checks of a loaded server, about half an hour; SOAK=name runs one"
 	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
 	@echo "make clean     remove .venv, caches and build outputs"
 
@@ -55,6 +56,9 @@ bench-esm2: $(VENV)
 
 bench-evo2-forward: $(VENV)
 	$(BIN)/python -W ignore -m tests.benchmarks.evo2_forward $(ARGS)
+
+soak: $(VENV)
+	$(BIN)/python -W ignore -m tests.soak $(SOAK)
 
 clean:
 	rm -rf .venv .cache .hypothesis $(PROJECTS:=/dist)

@@ -1,24 +1,16 @@
-"""Run the benchmarks named on the command line, or all of them."""
+"""Run the benchmarks named on the command line, or all but those that take an hour."""
 
-import pkgutil
 import sys
-from importlib import import_module
-
-import click
 
 import tests.benchmarks
+from tests.programs import find_names, run
 
-
-def find_names() -> list[str]:
-    """Return the names of the modules next to this one."""
-    modules = pkgutil.iter_modules(tests.benchmarks.__path__)
-    return sorted(module.name for module in modules if not module.name.startswith("_"))
+LONG = {"esm2", "evo2_forward"}
 
 
 def main() -> None:
-    for name in sys.argv[1:] or find_names():
-        click.echo(f"== {name}")
-        import_module(f"tests.benchmarks.{name}").main()
+    names = sys.argv[1:] or [n for n in find_names(tests.benchmarks) if n not in LONG]
+    run(tests.benchmarks, names)
 
 
 if __name__ == "__main__":

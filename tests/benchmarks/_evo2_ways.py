@@ -1,6 +1,5 @@
 """Evo 2 and the official code, each in a process of its own, asked to read sequences."""
 
-import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.model import Evo2
 from tests.models.evo2.reference import build, full_forward, prefill
 from tests.models.evo2.tiny import KEYS, make_state, save
+from tests.resident import watched
 
 CHUNK_TOKENS = 1024
 
@@ -139,18 +139,8 @@ def _official(shape: str, checkpoint: Path) -> Mapping[str, Read]:
 
 
 def _measure(read: Read, token_ids: Tensor) -> Reading:
-    # Memory that is free already goes back first, and the mark of the highest use is reset.
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status_bytes("VmRSS")
-    started_s = time.perf_counter()
-    logits = read(token_ids)
-    elapsed_s = time.perf_counter() - started_s
-    return Reading(elapsed_s, _status_bytes("VmHWM") - before, logits.float().numpy().copy())
-
-
-def _status_bytes(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise LookupError(name)
+    with watched() as memory:
+        started_s = time.perf_counter()
+        logits = read(token_ids)
+        elapsed_s = time.perf_counter() - started_s
+    return Reading(elapsed_s, memory.transient, logits.float().numpy().copy())
