@@ -114,8 +114,10 @@ def test_prediction_gives_the_same_logits_over_both(
 
 
 def test_the_model_list_says_demo_and_untrained(client: primase.Client) -> None:
-    [model] = client.models()
-    assert model.name == "esm2-demo"
+    model, evo2 = client.models()
+    assert (model.name, evo2.name) == ("esm2-demo", "evo2-demo")
+    assert "evo2-7b" in evo2.aliases
+    assert not evo2.weights.trained
     assert "esm2-650m" in model.aliases
     assert not model.weights.trained
     assert [layer.index for layer in client.model("esm2-650m").layers] == list(range(7))
