@@ -42,7 +42,7 @@ def vortex() -> tuple[Any, Any]:
     rotary.__dict__["apply_rotary"] = _apply_rotary
     sys.modules[rotary.__name__] = rotary
     # on import it opens a log file wherever it is
-    with quiet(), mock.patch.object(logging, "FileHandler", lambda _: logging.NullHandler()):
+    with quiet(), mock.patch.object(logging, "FileHandler", return_value=logging.NullHandler()):
         import vortex.model.model
         import vortex.model.utils
     return vortex.model.model, vortex.model.utils
@@ -56,15 +56,17 @@ def on_cpu() -> Iterator[None]:
         yield
 
 
-def build(config: Mapping[str, object], checkpoint: Path) -> nn.Module:
-    """The official model with the weights of a file, widened to float32."""
+def build(
+    config: Mapping[str, object], checkpoint: Path, dtype: torch.dtype = torch.float32
+) -> nn.Module:
+    """The official model with the weights of a file, bfloat16 ones widened to float32 or not."""
     model, utils = vortex()
     options = utils.dotdict(dict(config))
     options.use_flash_attn = options.use_fp8_input_projections = False
     with on_cpu(), torch.serialization.safe_globals([io.BytesIO]):
         network: nn.Module = model.StripedHyena(options).eval()
         utils.load_checkpoint(network, str(checkpoint))
-        return network.float()
+        return network.float() if dtype == torch.float32 else network
 
 
 def build_golden(folder: Path) -> nn.Module:

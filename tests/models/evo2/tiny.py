@@ -84,17 +84,19 @@ def make_state(keys: dict[str, Any] = KEYS, seed: int = 0) -> dict[str, Tensor]:
     return dict(RandomState(Evo2Config.from_mapping(keys), seed))
 
 
-def ours(keys: dict[str, Any] = KEYS, seed: int = 0) -> Evo2:
-    """Our model in float32 on the CPU."""
+def ours(keys: dict[str, Any] = KEYS, seed: int = 0, dtype: torch.dtype = torch.float32) -> Evo2:
+    """Our model on the CPU."""
     config = Evo2Config.from_mapping(keys)
     devices = [torch.device("cpu")] * config.num_layers
-    return Evo2(config, make_state(keys, seed), devices)
+    return Evo2(config, make_state(keys, seed), devices, dtype)
 
 
-def official(keys: dict[str, Any] = KEYS, seed: int = 0) -> nn.Module:
+def official(
+    keys: dict[str, Any] = KEYS, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> nn.Module:
     """The official model with the same weights, read from a file."""
     with tempfile.TemporaryDirectory() as folder:
-        return build(keys, save(make_state(keys, seed), Path(folder) / "tiny.pt"))
+        return build(keys, save(make_state(keys, seed), Path(folder) / "tiny.pt"), dtype)
 
 
 def save(state: dict[str, Tensor], path: Path) -> Path:

@@ -99,7 +99,8 @@ class HyenaMixer:
         short = weights.read(f"{name}.filter.short_filter_weight", order, torch.float32)
         self.short_taps = short[:, 0].T.contiguous()
         self.convolution = self._inner(config.kind(layer), f"{name}.filter", weights)
-        self.out = make.product(*weights.affine(f"{name}.out_filter_dense"))
+        weight, self.out_bias = weights.affine(f"{name}.out_filter_dense")
+        self.out = make.product(weight, None)
 
     def __call__(self, h: Tensor, batch: Batch, tap: Tap) -> Tensor:
         """h: [rows, width] -> [rows, width]; h is overwritten."""
@@ -109,7 +110,7 @@ class HyenaMixer:
             run.split(h).copy_(self._mix(run.split(z), run))
         del z
         tap("filter", h)
-        mixed = self.out(h)
+        mixed = self.out(h).add_(self.out_bias)  # a rounding of its own, as upstream
         tap("out_filter_dense", mixed)
         return mixed
 
