@@ -14,6 +14,8 @@ MAX_ECHO_CHARACTERS = 256
 TOO_BUSY = "Too Busy"
 STARTING = "starting"
 TIME_LIMIT = "NIM_EVO2_TIMEOUT_S"
+# What else may have set the limit that the service names.
+SERVICE_LIMIT = " (the lesser of the model's own limit and PRIMASE_SERVE_MAX_BASES)"
 
 UNPROCESSABLE = frozenset(
     {
@@ -69,8 +71,10 @@ def _again(refusal: Refusal, text: str, http_status: int) -> Refusal:
 
 
 def _text(refusal: Refusal) -> str:
-    said = "; ".join(violation.message for violation in refusal.violations)
-    return said or refusal.message
+    said = "; ".join(violation.message for violation in refusal.violations) or refusal.message
+    if refusal.reason.name == "SEQUENCE_TOO_LONG" and refusal.status is not None:
+        said += SERVICE_LIMIT
+    return said
 
 
 def body(refusal: Refusal) -> bytes:

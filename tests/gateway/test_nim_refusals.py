@@ -128,7 +128,8 @@ def test_item_11_the_limit_of_the_model_is_the_services_to_tell(
 ) -> None:
     said = "is 2000 bases long; this model reads at most 1000"
     evo2_script.refuse_items[0] = status("SEQUENCE_TOO_LONG", said, {"items[0].sequence": said})
-    assert refused(ask(evo2, "A" * 2000, ["norm"])) == said
+    text = refused(ask(evo2, "A" * 2000, ["norm"]))
+    assert text == f"{said} (the lesser of the model's own limit and PRIMASE_SERVE_MAX_BASES)"
 
 
 def test_an_answer_too_large_is_refused_before_any_work(
