@@ -16,9 +16,11 @@ from tests.engine.toys import (
     WAIT_S,
     EchoRunner,
     Payload,
+    ToyItem,
     read_all,
     single,
     submit,
+    toy_job,
     values,
 )
 
@@ -104,3 +106,24 @@ def test_the_time_given_is_not_counted_as_the_long_steps_own() -> None:
     step.given_s = 9.0
     step.settle(10.0)
     assert scheduler.state.tokens_per_s == pytest.approx(100.0)
+
+
+def test_passes_that_end_out_of_order_are_finished_in_order() -> None:
+    runner = Courteous()
+
+    async def run() -> object:
+        engine = LocalEngine()
+        engine.add_model("toy", runner, ROOMY)
+        async with asyncio.timeout(WAIT_S):
+            # The first two fill a step, and the third, which is short, runs before they end.
+            ticket = engine.submit(toy_job(ToyItem("item", (60, 40, 5))))
+            [value] = values(await read_all(ticket))
+        await engine.close()
+        return value
+
+    assert asyncio.run(run()) == ("item", (60, 40, 5))
+    assert [len(batch) for batch in runner.batches] == [2, 1]
+    assert runner.order == [
+        *("item begins", "item begins", "item begins"),
+        *("item ends", "item ends", "item ends"),
+    ]

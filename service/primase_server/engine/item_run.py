@@ -33,7 +33,7 @@ class ItemRun:
         self.charged_tokens = item.num_tokens
         self.held_bytes = 0
         self._num_accepted = 0
-        self._outputs: list[object] = []
+        self._outputs: dict[int, object] = {}
 
     @property
     def is_sequential(self) -> bool:
@@ -48,8 +48,12 @@ class ItemRun:
         self.started_s = now_s
         self.held_bytes = self.item.num_bytes
 
-    def accept(self, output: object) -> None:
-        """Take the output of its next pass; the last one makes the value."""
+    def accept(self, number: int, output: object) -> None:
+        """Take the output of one of its passes; the last one makes the value.
+
+        Passes end in any order: a short step may take the ones after those of the step that gives
+        way to it.
+        """
         self._num_accepted += 1
         try:
             part = self.item.part(output) if isinstance(self.item, SequentialItem) else None
@@ -57,7 +61,7 @@ class ItemRun:
             self.fail(failure_of(error, self.request_id))
             return
         if part is None:
-            self._outputs.append(output)
+            self._outputs[number] = output
         else:
             self.parts.append(part)
         self.finish_if_complete()
@@ -66,11 +70,11 @@ class ItemRun:
         if self.is_done or not self.is_drawn or self._num_accepted < self.num_drawn:
             return
         try:
-            self.value = self.item.finish(self._outputs)
+            self.value = self.item.finish([self._outputs[n] for n in sorted(self._outputs)])
             self.is_done = True
         except Exception as error:  # noqa: BLE001  models may raise anything
             self.fail(failure_of(error, self.request_id))
-        self._outputs = []
+        self._outputs = {}
 
     def fail(self, error: PrimaseError) -> None:
         self.error = error

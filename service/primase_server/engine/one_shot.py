@@ -123,7 +123,7 @@ class Batch:
         outputs = self._attempt(passes)
         if not isinstance(outputs, Exception):
             for queued, output in zip(passes, outputs, strict=True):
-                queued.run.accept(output)
+                queued.run.accept(queued.number, output)
         elif len(passes) == 1:
             self._fail(passes[0], outputs)
         else:

@@ -19,10 +19,11 @@ Passes = Generator["QueuedPass", None, None]
 
 @dataclass(frozen=True, eq=False)
 class QueuedPass:
-    """One pass, with the item and the job it belongs to."""
+    """One pass, with the item and the job it belongs to. number: its place in the item, from 0."""
 
     job: "QueuedJob"
     run: ItemRun
+    number: int
     work: Pass
 
 
@@ -136,8 +137,9 @@ class QueuedJob:
         try:
             for work in run.item.passes():
                 self._require_fits_batch(work, run.state_bytes)
+                queued = QueuedPass(self, run, run.num_drawn, work)
                 run.num_drawn += 1
-                yield QueuedPass(self, run, work)
+                yield queued
                 if run.is_over:
                     return
             run.is_drawn = True
