@@ -40,7 +40,7 @@ class Placement:
     first_position: that of a reference's first base, as the file counts.
 
     Rows whose reference, position or bases do not fit, and rows that are there twice, have a
-    problem. Of every row 12 bytes are kept, to know it again.
+    problem. A digest of every row is kept, about 100 bytes, to know it again.
     """
 
     def __init__(self, references: Mapping[str, str], first_position: int) -> None:
