@@ -143,7 +143,7 @@ class ModalConvolution:
         weighted = decay * residues[:, None]
         taps = weighted[:, :block].sum(2)
         local = toeplitz(taps, block)[:, :, block - 1 :]  # [width, out, in], lower triangle
-        self.log_poles, self.skip = log_poles, skip
+        self.log_poles, self.residues, self.skip = log_poles, residues, skip
         self.mix = torch.cat([local, weighted[:, 1:]], dim=2).mT.contiguous()
         self.gather = decay[:, :block].flip(1).contiguous()  # [width, block, modes]
 
