@@ -1,9 +1,11 @@
 """Variants are scored as their windows are, each window read once."""
 
+import csv
 from dataclasses import replace
 
 import pytest
 
+from primase.fasta import read_fasta
 from primase_server.errors import InvalidRequest, InvalidSequence, SequenceTooLong
 from primase_server.models.evo2.served import Evo2Served
 from primase_server.models.evo2.strands import Strand
@@ -15,6 +17,7 @@ from primase_server.models.evo2.variants import (
     VariantsOptions,
 )
 from primase_server.models.evo2.windows import Variant, Window, window_around
+from tests.e2e import brca1
 from tests.models.evo2.items import (
     dna,
     log_likelihoods,
@@ -138,6 +141,27 @@ def test_what_comes_twice_is_read_once() -> None:
     assert scores[9] == scores[0]
     assert scores[10].delta_sum == 0
     assert len({score.reference_mean for score in scores[:9]}) == 3
+
+
+def test_brca1_has_1326_windows_for_3893_variants() -> None:
+    """Findlay et al. 2018: every reference allele is right, and most windows are shared."""
+    (region,) = read_fasta(brca1.REGION)
+    with brca1.VARIANTS.open(newline="") as file:
+        variants = [
+            Variant(int(row["pos_hg19"]) - brca1.FIRST_POSITION, row["ref"], row["alt"])
+            for row in csv.DictReader(file)
+        ]
+    assert len(variants) == 3893
+    known = served(8192)
+    item = VariantsItem.of_reference(known, region.sequence, variants, VariantsOptions())
+    assert item.num_tokens == (1326 + 3893) * 8192
+    assert len({reference for reference, _ in item.pairs}) == 1326
+    work = next(item.passes())
+    first, last = variants[0].position - 4096, variants[0].position + 4096
+    assert text_of(work.reads[0].token_ids) == region.sequence[first:last]
+    wrong = [*variants[:7], replace(variants[7], ref="N"), *variants[8:]]
+    with pytest.raises(InvalidRequest, match=r"variants\[7\].ref: the reference has"):
+        VariantsItem.of_reference(known, region.sequence, wrong, VariantsOptions())
 
 
 def test_short_windows_share_passes_and_scores_are_told_as_they_are_known() -> None:
