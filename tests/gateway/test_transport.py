@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from primase_gateway.settings import Settings
-from tests.gateway import scripted
+from tests.gateway import scripted, scripted_evo2
 from tests.gateway.live import Live, gateway
 from tests.gateway.scripted import Script, ScriptedServer
 
@@ -199,10 +199,21 @@ def test_a_client_that_hangs_up_within_its_body_is_no_fault(
     assert script.requests == []
 
 
-def test_a_client_that_hangs_up_cancels_the_work(live: Live, script: Script) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (ENCODE, BODY),
+        ("/biology/arc/evo2/forward", b'{"sequence":"A","output_layers":["norm"]}'),
+        ("/primase/v1/models/evo2-7b:scoreVariants", b'{"items":[{"reference":"A"}]}'),
+    ],
+)
+def test_a_client_that_hangs_up_cancels_the_work(
+    live: Live, script: Script, path: str, body: bytes
+) -> None:
+    script.models["evo2-7b"] = scripted_evo2.model()
     script.hang = True
     with connection(live) as opened:
-        opened.sendall(head() + BODY)
+        opened.sendall(head(path, len(body)) + body)
         assert script.hanging.wait(20)
         assert not script.cancelled.is_set()
     assert script.cancelled.wait(20)
