@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import primase
 from primase.fasta import read_fasta
 from tests.e2e import brca1
 from tests.e2e.server import Server
 
 MODEL = "evo2-7b"
+WINDOW_BASES = 8
 
 
 def rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
@@ -28,12 +30,24 @@ def test_every_reference_allele_is_that_of_the_region() -> None:
     )
 
 
+def windows_of(row: dict[str, str]) -> tuple[str, str]:
+    """The window of the reference, and with the variant."""
+    (region,) = read_fasta(brca1.REGION)
+    half = WINDOW_BASES // 2
+    place = int(row["position"]) - brca1.FIRST_POSITION
+    before, after = (
+        region.sequence[place - half : place],
+        region.sequence[place + 1 : place + half],
+    )
+    return before + row["ref"] + after, before + row["alt"] + after
+
+
 @pytest.mark.timeout(300)
 def test_every_variant_is_scored_and_the_area_is_that_of_the_scores(
-    server: Server, tmp_path: Path
+    server: Server, client: primase.Client, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.tsv"
-    report = brca1.score(server, MODEL, output, "--window-bases", "8", timeout_s=300)
+    report = brca1.score(server, MODEL, output, "--window-bases", str(WINDOW_BASES), timeout_s=300)
 
     given, written = rows(brca1.VARIANTS), rows(output, "\t")
     for ours, theirs in (("position", "pos_hg19"), ("ref", "ref"), ("alt", "alt")):
@@ -45,7 +59,14 @@ def test_every_variant_is_scored_and_the_area_is_that_of_the_scores(
     assert (found["num_positive"], found["num_negative"]) == (brca1.NUM_LOF, brca1.NUM_OTHERS)
     assert found["recipe"] == written[0]["recipe"]
     assert "untrained" in found["recipe"]
-    assert (report["window_bases"], report["strand"]) == (8, "forward")
+    assert (report["window_bases"], report["strand"]) == (WINDOW_BASES, "forward")
+
+    every_200th = written[::200]
+    windows = [window for row in every_200th for window in windows_of(row)]
+    scores = [result.value.mean_log_likelihood for result in client.evo2(MODEL).score(windows)]
+    for row, before, after in zip(every_200th, scores[::2], scores[1::2], strict=True):
+        delta = float(row["delta_mean_log_likelihood"])
+        assert delta == pytest.approx(after - before, rel=1e-3, abs=1e-4)
 
     # By definition: of all pairs, how many have the LOF variant less likely, ties counting half.
     is_lof = np.array([row["label"] == "LOF" for row in written])
