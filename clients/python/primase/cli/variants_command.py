@@ -65,12 +65,20 @@ def _label(entry: str) -> str:
 @click.argument("file", metavar="[INPUT]", type=InputFile(), required=False)
 @click.option("--variants", type=InputFile(), help="File of the variants to score.")
 @option_of("esm2", "--scan", is_flag=True, help="Score every single substitution instead.")
-@option_of("esm2", "--variant-column", default="mutant", show_default=True, help="Of --variants.")
 @option_of(
-    "evo2", "--position-column", help="Of --variants. [default: position or pos, whichever it has]"
+    "esm2", "--variant-column", default="mutant", show_default=True, help="Column of substitutions."
 )
-@option_of("evo2", "--ref-column", default="ref", show_default=True, help="Of --variants.")
-@option_of("evo2", "--alt-column", default="alt", show_default=True, help="Of --variants.")
+@option_of(
+    "evo2",
+    "--position-column",
+    help="Column of positions. [default: position or pos, whichever there is]",
+)
+@option_of(
+    "evo2", "--ref-column", default="ref", show_default=True, help="Column of what is replaced."
+)
+@option_of(
+    "evo2", "--alt-column", default="alt", show_default=True, help="Column of what replaces it."
+)
 @option_of("evo2", "--one-based", is_flag=True, help="Positions of --variants count from 1.")
 @option_of(
     "evo2",
@@ -79,9 +87,9 @@ def _label(entry: str) -> str:
     help="Position of the first base of INPUT, as --variants counts. [default: 0, or 1]",
 )
 @click.option(
-    "--score-column", help="Of --variants: what was measured. [default: score, where there is one]"
+    "--score-column", help="Column of what was measured. [default: score, where there is one]"
 )
-@click.option("--label-column", help="Of --variants: labels; those of --positive are low scores.")
+@click.option("--label-column", help="Column of labels, to see whether low scores tell them.")
 @click.option(
     "--positive",
     default="",
