@@ -44,7 +44,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def any_short_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights know nothing, so nothing they say is plausible."""
-    monkeypatch.setattr(self_test, "MAX_SHORT_LOSS", 100.0)
+    monkeypatch.setattr(self_test, "most_plausible", lambda _: 100.0)
 
 
 # On a GPU
@@ -130,12 +130,23 @@ def test_a_cpu_does_not_trust_what_needs_8_bits(checkpoint: Path, settings: Sett
     assert "primase doctor --full" in found.doubt
 
 
+@pytest.mark.parametrize("loss", [1.3, float("nan")])
+def test_a_glance_at_anything_else_is_no_comfort(
+    checkpoint: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    monkeypatch.setattr(self_test, "measure_shortly", lambda _: Measured(loss, 0.3))
+    assert f"a loss of {loss:.3f}; at most 1.2" in loaded(PLAIN_NAME, checkpoint, settings).doubt
+    monkeypatch.delitem(PUBLISHED, PLAIN_VARIANT)
+    found = loaded(PLAIN_NAME, checkpoint, settings)
+    assert bool(found.doubt) == (loss != 1.3)
+
+
 @pytest.mark.parametrize("name", [NAME, PLAIN_NAME])
 def test_a_glance_sees_a_model_that_knows_nothing(
     checkpoint: Path, settings: Settings, name: str
 ) -> None:
     assert loaded(name, checkpoint, settings).doubt.startswith(
-        "the first 256 bases of the self test give a loss of "
+        "the first 512 bases of the self test give a loss of "
     )
 
 

@@ -103,7 +103,7 @@ def test_real_weights_in_doubt_answer_where_the_operator_says_so(doubted: Settin
     with serving(replace(doubted, allow_unverified_precision=True)) as live:
         model = live.models.GetModel(pb.GetModelRequest(model=evo2_files.NAME)).model
         assert model.state == pb.MODEL_STATE_READY
-        assert "UNVERIFIED: the first 256 bases of the self test" in model.precision_note
+        assert "UNVERIFIED: the first 512 bases of the self test" in model.precision_note
         answer, call = score(live)
         assert len(answer.scores) == 1
         assert HEADER in [tuple(pair) for pair in call.initial_metadata()]

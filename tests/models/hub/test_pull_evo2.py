@@ -26,7 +26,7 @@ OTHERS = {"README.md": b"# Evo 2\n", "config.json": b"{}", ".gitattributes": b"*
 def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A small checkpoint under a real name; any loss will do."""
     shrink(monkeypatch)
-    monkeypatch.setattr(self_test, "MAX_SHORT_LOSS", 100.0)
+    monkeypatch.setattr(self_test, "most_plausible", lambda _: 100.0)
     return write(tmp_path / "made.pt", entries(seed=3)).read_bytes()
 
 
