@@ -25,7 +25,8 @@ CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 2000),
 )
 HEALTH_METHOD = "/grpc.health.v1.Health/Check"
-HEALTH_DEADLINE_S = 1.0
+# Probes commonly wait for a second.
+HEALTH_DEADLINE_S = 0.8
 
 
 class Service:
@@ -79,7 +80,7 @@ class Service:
             call.cancel()
 
     async def serving(self, name: str) -> bool:
-        """Whether the part of the service called `name` serves, by its own word, within a second.
+        """Whether the part of the service called `name` serves, by its own word, in time for a probe.
 
         The empty name is that of the whole: every configured model answers.
         """
