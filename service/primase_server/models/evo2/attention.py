@@ -6,7 +6,7 @@ from torch import Tensor
 
 from primase_server.models.evo2.state import KeyValues
 
-_MASK_NUMBERS = 1 << 21
+MASK_NUMBERS = 1 << 21
 """Of the mask of one call after the first chunk, which is [queries, tokens read so far]."""
 
 Rotary = tuple[Tensor, Tensor]
@@ -38,7 +38,7 @@ def attend(queries: Tensor, keys_values: Tensor, past: KeyValues) -> Tensor:
     if start == 0 or n == 1:
         return _attend(queries, keys, values, is_causal=n > 1)
     mixed = torch.empty_like(queries)
-    step = max(16, _MASK_NUMBERS // (start + n))
+    step = max(16, MASK_NUMBERS // (start + n))
     for first in range(0, n, step):
         some = queries[:, first : first + step]
         stop = start + first + some.shape[1]

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _FIR_TOKENS = 128  # filtered at a time, so that every tap finds them in the cache
-_TOEPLITZ_BLOCK = 64  # outputs of one matrix
-_TOEPLITZ_TOKENS = 512  # computed at a time, so that what is copied lies in the cache
-_MODAL_BLOCK = 32  # tokens; measured: from 16 to 64 the time hardly differs
+TOEPLITZ_BLOCK = 64  # outputs of one matrix
+TOEPLITZ_TOKENS = 512  # computed at a time, so that what is copied lies in the cache
+MODAL_BLOCK = 32  # tokens; measured: from 16 to 64 the time hardly differs
 
 
 class Convolution(Protocol):
@@ -88,14 +88,14 @@ class MediumConvolution:
 def toeplitz_fir(x: Tensor, taps: Tensor) -> Tensor:
     """x: [sequences, n + k - 1, width], taps: [groups, k], newest first -> [sequences, n, width].
 
-    One matrix serves `_TOEPLITZ_BLOCK` outputs of all channels of a filter; blocks are its columns.
+    One matrix serves `TOEPLITZ_BLOCK` outputs of all channels of a filter; blocks are its columns.
     """
     k = taps.shape[1]
     n = x.shape[1] - k + 1
-    matrix = toeplitz(taps, min(_TOEPLITZ_BLOCK, n))
+    matrix = toeplitz(taps, min(TOEPLITZ_BLOCK, n))
     y = x.new_empty(x.shape[0], n, x.shape[2])
-    for piece in range(0, n, _TOEPLITZ_TOKENS):
-        some = y[:, piece : piece + _TOEPLITZ_TOKENS]
+    for piece in range(0, n, TOEPLITZ_TOKENS):
+        some = y[:, piece : piece + TOEPLITZ_TOKENS]
         _multiply(matrix, x[:, piece : piece + some.shape[1] + k - 1], some)
     return y
 
@@ -126,7 +126,7 @@ def toeplitz(taps: Tensor, block: int) -> Tensor:
 class ModalConvolution:
     """HCL: h[t] = sum_s residue_s exp(log_pole_s t), a filter of its own for each channel.
 
-    A chunk is cut into blocks of `_MODAL_BLOCK` tokens. With S the sums of the modes before a block
+    A chunk is cut into blocks of `MODAL_BLOCK` tokens. With S the sums of the modes before a block
     of C tokens u, and h and exp(log_pole t) laid out as matrices once,
 
         y[i] = sum_{j <= i} h[i - j] u[j] + sum_s residue_s exp(log_pole_s (i + 1)) S_s
@@ -137,7 +137,7 @@ class ModalConvolution:
 
     def __init__(self, log_poles: Tensor, residues: Tensor, skip: Tensor) -> None:
         """log_poles, residues: [width, modes] float32; skip: [width]."""
-        block = _MODAL_BLOCK
+        block = MODAL_BLOCK
         times = torch.arange(block + 1, device=log_poles.device, dtype=torch.float32)
         decay = torch.exp(log_poles[:, None] * times[:, None])  # [width, block + 1, modes]
         weighted = decay * residues[:, None]
@@ -150,7 +150,7 @@ class ModalConvolution:
     def extend(self, u: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """See Convolution."""
         sequences, n, width = u.shape
-        modes, block = self.log_poles.shape[1], _MODAL_BLOCK
+        modes, block = self.log_poles.shape[1], MODAL_BLOCK
         num_blocks = -(-n // block)
         num_last = n - (num_blocks - 1) * block
         # each row: the tokens of a block, then the modes before it
@@ -170,7 +170,7 @@ class ModalConvolution:
     def _scan(self, rows: Tensor, past: Tensor, num_last: int) -> Tensor:
         # fill in the modes before each block; those after the `num_last` tokens of the last one
         width, sequences, num_blocks, _ = rows.shape
-        block, modes = _MODAL_BLOCK, self.log_poles.shape[1]
+        block, modes = MODAL_BLOCK, self.log_poles.shape[1]
         before = rows[..., block:]
         state = past.transpose(0, 1)  # [width, sequences, modes]
         before[:, :, 0] = state
@@ -185,6 +185,11 @@ class ModalConvolution:
         added = torch.bmm(tokens, self.gather[:, block - num_last :])
         decay = torch.exp(self.log_poles * num_last)[:, None]
         return decayed(added, decay, state).transpose(0, 1)
+
+
+def modal_table_bytes(num_modes: int) -> int:
+    """Of the matrices of one channel of a ModalConvolution."""
+    return MODAL_BLOCK * (MODAL_BLOCK + 2 * num_modes) * torch.float32.itemsize
 
 
 def decayed(added: Tensor, decay: Tensor, modes: Tensor) -> Tensor:
