@@ -25,6 +25,7 @@ from tests.models.evo2 import running
 from tests.models.evo2.observers import TakeAll
 from tests.models.evo2.running import CPU_TOLERANCE, random_bases, relative_error
 from tests.models.evo2.tiny import KEYS, make_state, save
+from tests.models.live_bytes import LiveBytes
 
 
 def test_the_fixture_is_loaded() -> None:
@@ -111,8 +112,13 @@ def test_blocks_that_do_not_fit_are_refused() -> None:
         place([1], [])
 
 
-def test_the_bytes_of_the_blocks_are_those_of_the_model() -> None:
-    config = VARIANTS["evo2_40b"]
-    total = sum(block_bytes(config, torch.bfloat16))
-    attention_frequencies = len(config.attention_layers) * config.head_dim // 2
-    assert total == 2 * (config.num_parameters + attention_frequencies)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_bytes_of_the_blocks_are_those_they_hold(dtype: torch.dtype) -> None:
+    source = RandomWeights("evo2_fixture")
+    with LiveBytes() as count:
+        loaded = load(source, dtype=dtype)
+        held_bytes = count.live
+    config = loaded.model.config
+    said = sum(block_bytes(config, dtype))
+    # besides: orders of rows, and in 16 bits the few filters that stay in 32
+    assert said < held_bytes < 1.15 * said

@@ -342,9 +342,10 @@ class Weights:
     ) -> Tensor:
         """The tensor, its rows in the order given, in memory of its own."""
         tensor = self._tensors[name]
+        if rows is not None:
+            tensor = tensor[rows]
         # a copy, so that no weight keeps a mapped file alive
-        tensor = tensor.clone() if rows is None else tensor[rows]
-        return tensor.to(self.device, dtype or self.dtype)
+        return tensor.to(self.device, dtype or self.dtype, copy=rows is None)
 
     def affine(self, name: str) -> tuple[Tensor, Tensor]:
         """A weight and its bias."""

@@ -21,6 +21,7 @@ from primase_server.models.evo2.config import (
     variant_of,
 )
 from primase_server.models.evo2.extra_state import read_scales
+from primase_server.models.evo2.hyena import modal_table_bytes
 from primase_server.models.evo2.model import Evo2
 from primase_server.models.evo2.parts import without_part
 from primase_server.models.evo2.placement import place
@@ -132,6 +133,8 @@ def block_bytes(config: Evo2Config, dtype: torch.dtype) -> Sequence[int]:
     for name, shape in expected_shapes(config).items():
         layer = int(name.split(".")[1]) if name.startswith("blocks.") else 0
         sizes[layer] += math.prod(shape) * dtype.itemsize
+    for layer in config.hcl_layers:
+        sizes[layer] += config.width * modal_table_bytes(config.num_modes)
     return sizes
 
 
