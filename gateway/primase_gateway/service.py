@@ -80,7 +80,7 @@ class Service:
             call.cancel()
 
     async def serving(self, name: str) -> bool:
-        """Whether the part of the service called `name` serves, by its own word, in time for a probe.
+        """Whether the part of the service called `name` serves: its own word, in time for a probe.
 
         The empty name is that of the whole: every configured model answers.
         """
