@@ -128,6 +128,27 @@ def test_list_tells_what_is_here(hub: HubServer) -> None:
     assert after[2:] == before[2:]
 
 
+def test_evo2_comes_in_parts(hub: HubServer, tmp_path: Path) -> None:
+    entry = CATALOGUE["evo2-40b"]
+    parts = {"evo2_40b.pt.part0": b"first half", "evo2_40b.pt.part1": b"the rest"}
+    commit = hub.add(entry.repository, {**parts, "README.md": b"# Evo 2"})
+    hub.stand_ins[entry.revision] = "main"
+    pulled = models("pull", "evo2-40b")
+    assert (pulled.returncode, pulled.stderr.endswith(f"revision {commit}, verified\n")) == (
+        0,
+        True,
+    )
+    folder = tmp_path / "weights" / "evo2_40b"
+    assert {name: (folder / name).read_bytes() for name in parts} == parts
+    assert models("verify").stdout == f"evo2-40b: 2 files as pulled, revision {commit}\n"
+    [row] = [row for row in models("list").stdout.splitlines() if row.startswith("evo2-40b ")]
+    assert row.split()[1:] == ["evo2_40b", "41,117.6", "M", "0", "MB", "yes", commit]
+    (folder / "evo2_40b.pt.part1").write_bytes(b"the rexx")
+    damaged = models("verify", "evo2-40b")
+    assert damaged.returncode == 1
+    assert "evo2_40b.pt.part1 has sha256" in damaged.stderr
+
+
 def test_a_branch_stays_at_its_commit_until_told(hub: HubServer, folder: Path) -> None:
     first = hub.add(REPOSITORY, whole(seed=1))
     models("pull", "esm2-8m")
