@@ -42,6 +42,19 @@ def test_a_state_holds_what_is_said(num_tokens: int) -> None:
     assert state.num_bytes == state_bytes(model.config, num_tokens, 4)
 
 
+def test_a_state_may_have_its_room_from_the_start() -> None:
+    model = load(FixtureWeights()).model
+    state, tokens = model.new_state(300), random_bases(300)
+    caches = [state.key_values(layer).stored for layer in model.config.attention_layers]
+    for chunk in tokens.split(70):
+        running.extend(model, [chunk], [state])
+        assert state.num_bytes == state_bytes(model.config, 300, 4)
+    for layer, cache in zip(model.config.attention_layers, caches, strict=True):
+        assert state.key_values(layer).stored is cache
+    running.extend(model, [tokens[:100]], [state])
+    assert state.num_bytes == state_bytes(model.config, 400, 4)
+
+
 def test_a_state_in_16_bits_keeps_its_modes_in_32() -> None:
     model = load(FixtureWeights(), dtype=torch.bfloat16).model
     state = model.new_state()

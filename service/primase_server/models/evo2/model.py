@@ -258,11 +258,14 @@ class Evo2:
         self.final_norm = read[devices[-1]].read("norm.scale")
         self.unembedding = self.embedding.to(devices[-1])
 
-    def new_state(self) -> SequenceState:
-        """The state of a sequence of which nothing is read yet."""
+    def new_state(self, num_tokens: int = 0) -> SequenceState:
+        """The state of a sequence of which nothing is read yet.
+
+        Room for `num_tokens`, where so many are known to come, saves moving a growing cache.
+        """
         return SequenceState(
             [
-                empty_past(self.config, block.layer, block.device, self.dtype)
+                empty_past(self.config, block.layer, num_tokens, block.device, self.dtype)
                 for block in self.blocks
             ]
         )

@@ -82,8 +82,9 @@ class KeyValues:
     def append(self, keys_values: Tensor) -> tuple[Tensor, Tensor]:
         """Write [2, heads, n, head_dim] behind the past; keys and values of all tokens so far."""
         start, stop = self.num_tokens, self.num_tokens + keys_values.shape[2]
-        if self.is_shared or stop > self.stored.shape[2]:
-            self._move(capacity(stop))
+        room = self.stored.shape[2]
+        if self.is_shared or stop > room:
+            self._move(max(room, capacity(stop)))
         self.stored[:, :, start:stop] = keys_values
         self.num_tokens = stop
         keys, values = self.stored[:, :, :stop]
@@ -126,12 +127,12 @@ class SequenceState:
 
 
 def empty_past(
-    config: Evo2Config, layer: int, device: torch.device, dtype: torch.dtype
+    config: Evo2Config, layer: int, num_tokens: int, device: torch.device, dtype: torch.dtype
 ) -> ConvolutionState | KeyValues:
-    """What a block remembers before the first token."""
+    """What a block remembers before the first token, with room for the keys of `num_tokens`."""
     kind, width = config.kind(layer), config.width
     if kind is BlockKind.ATTENTION:
-        shape = (2, config.num_heads, 0, config.head_dim)
+        shape = (2, config.num_heads, capacity(num_tokens), config.head_dim)
         return KeyValues(torch.empty(shape, device=device, dtype=dtype))
     short = torch.zeros(config.short_taps - 1, 3 * width, device=device, dtype=dtype)
     if kind is BlockKind.HCL:
