@@ -88,21 +88,21 @@ def test_packing_lets_the_weight_go(kernel: Kernel) -> None:
     assert product(torch.ones(1, 64)).shape == (1, 96)
 
 
-def slightly_wrong(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+def slightly_wrong(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
     return plain(weight * 1.0001, bias, with_gelu=with_gelu)
 
 
-def tanh_gelu(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+def tanh_gelu(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
     if not with_gelu:
         return plain(weight, bias)
     return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
 
 
-def not_a_number(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
-    return lambda x: F.linear(x, weight, bias * float("nan"))
+def not_a_number(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
+    return lambda x: F.linear(x, weight, bias) * float("nan")
 
 
-def saturating(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+def saturating(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
     """As 8-bit products are on processors that add pairs of them in 16 bits."""
     weight_step = weight.abs().amax(1) / 127
 
@@ -135,7 +135,7 @@ def test_saturating_int8_is_not_used() -> None:
 def test_a_missing_kernel_is_not_used(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(weight: Tensor, bias: Tensor, *, with_gelu: bool = False) -> Product:
+    def missing(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
         raise error
 
     monkeypatch.setitem(KERNELS, "int8", replace(INT8, make=missing))

@@ -18,6 +18,7 @@ from primase_server.models.esm2.weights import FIXTURE, open_checkpoint
 from tests.models.esm2.everything import CPU, make_runner, whole_pass
 from tests.models.esm2.fixture_model import runner
 from tests.models.esm2.gate import relative_error
+from tests.models.esm2.reference import Array
 from tests.models.esm2.sequences import mixed_batch, random_sequence
 
 CONFIG = VARIANTS["fixture"]
@@ -58,13 +59,18 @@ def test_a_batch_that_runs_while_another_gives_way_changes_neither() -> None:
     [expected], [alone] = model.run([long]), model.run([short])
     between: list[Esm2Output] = []
     [found] = model.run([long], lambda: between.extend(model.run([short])))
-    assert found.logits is not None
-    assert np.array_equal(found.logits, expected.logits)
-    assert np.array_equal(found.contacts, expected.contacts)
+    assert_equal(found.logits, expected.logits)
+    assert_equal(found.contacts, expected.contacts)
     # before the first block, after each of them and after each group of heads that is watched
     assert len(between) >= 1 + 2 * CONFIG.num_layers
     for output in between:
-        assert np.array_equal(output.per_token, alone.per_token)
+        assert_equal(output.per_token, alone.per_token)
+
+
+def assert_equal(found: Array | None, expected: Array | None) -> None:
+    assert found is not None
+    assert expected is not None
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_outputs_are_float32_on_the_cpu() -> None:
@@ -146,8 +152,9 @@ def test_products_go_through_the_seam() -> None:
     made: list[tuple[int, ...]] = []
 
     def make(
-        weight: torch.Tensor, bias: torch.Tensor, *, with_gelu: bool = False
+        weight: torch.Tensor, bias: torch.Tensor | None, *, with_gelu: bool = False
     ) -> torch.nn.Module:
+        assert bias is not None
         made.append(tuple(weight.shape))
         product = torch.nn.Linear(*weight.shape[::-1])
         product.load_state_dict({"weight": weight, "bias": bias})
