@@ -1,8 +1,8 @@
-"""On a CUDA device: ESM-2 against itself on the CPU in fp32, Evo 2's FP8 products against float64.
+"""On a CUDA device: both families against themselves on the CPU, FP8 products against float64.
 
     PYTHONPATH=service:. python -m tests.gpu      # --device cpu tries the script itself
 
-Needs torch, numpy and safetensors, no network and no files but the repository. Prints one line a
+Needs torch, numpy, pyyaml and safetensors, no network and no files but the repository. Prints one line a
 check and exits 1 where one fails. Tolerances in half precision follow what a cast of the weights
 alone costs.
 """
@@ -20,7 +20,7 @@ from primase_server.models.esm2 import weights
 from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, Float32Array
 from primase_server.models.esm2.runner import Esm2Runner
-from tests.gpu import projections
+from tests.gpu import evo2, projections
 
 LENGTHS = (1, 40, 206, 206, 443, 1000)
 FIELDS = ("per_token", "logits", "contacts", "attention_profiles")
@@ -48,7 +48,7 @@ def main() -> int:
     device = parser.parse_args().device
     torch.backends.cuda.matmul.allow_tf32 = False
     failures = sum(not passed for passed in checks(device))
-    for name, passed in projections.checks(device):
+    for name, passed in (*evo2.checks(device), *projections.checks(device)):
         say(f"{'ok  ' if passed else 'FAIL'} {name}")
         failures += not passed
     say(f"{failures} failed")
