@@ -2,9 +2,9 @@
 
     PYTHONPATH=service:. python -m tests.gpu      # --device cpu tries the script itself
 
-Needs torch, numpy, pyyaml and safetensors, no network and no files but the repository. Prints one line a
-check and exits 1 where one fails. Tolerances in half precision follow what a cast of the weights
-alone costs.
+Needs torch, numpy, pyyaml and safetensors, no network and no files but the repository. Prints one
+line a check and exits 1 where one fails. Tolerances in half precision follow what a cast of the
+weights alone costs.
 """
 
 import argparse
