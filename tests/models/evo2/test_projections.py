@@ -16,6 +16,7 @@ from primase_server.models.evo2.projections import (
     emulated_product,
     emulated_projection,
     exact_product,
+    native_product,
     native_projection,
     on_grid,
 )
@@ -75,6 +76,19 @@ def test_emulation_is_the_formula(
     exact = exact_product(x, weight, scales)
     found = emulated_product(weight, scales)(x).double()
     assert torch.linalg.vector_norm(found - exact) <= 2e-6 * torch.linalg.vector_norm(exact)
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 37])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
+def test_the_native_product_is_the_formula(rows: int, dtype: torch.dtype, most: float) -> None:
+    """On a CPU torch has it too, slowly; what a GPU makes of it, tests/gpu sees."""
+    x, weight = (matrix.to(dtype) for matrix in matrices(rows, rows=rows))
+    scales = Fp8Scales(61.3, 301.7)
+    exact = exact_product(x, weight, scales)
+    found = native_product(weight, scales)(x)
+    assert (found.dtype, found.shape) == (dtype, exact.shape)
+    error = torch.linalg.vector_norm(found.double() - exact)
+    assert error <= most * torch.linalg.vector_norm(exact)
 
 
 @pytest.mark.parametrize(("dtype", "half_step"), [(torch.bfloat16, 2**-8), (torch.float16, 2**-10)])
