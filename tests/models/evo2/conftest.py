@@ -6,4 +6,9 @@ from tests.models.evo2.goldens import FOLDER
 
 collect_ignore = [] if FOLDER.is_dir() else ["test_goldens.py"]
 if importlib.util.find_spec("vortex") is None:  # it installs on no Python above 3.12
-    collect_ignore += ["test_parity.py", "test_mutations.py", "test_precision.py"]
+    collect_ignore += [
+        "test_goldens.py",
+        "test_mutations.py",
+        "test_parity.py",
+        "test_precision.py",
+    ]

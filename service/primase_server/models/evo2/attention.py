@@ -45,6 +45,7 @@ def attend(queries: Tensor, keys_values: Tensor, past: KeyValues) -> Tensor:
         mask = queries.new_zeros(some.shape[1], stop)
         mask[:, start + first :].fill_(-torch.inf).triu_(1)
         mixed[:, first : first + step] = _attend(some, keys[:, :stop], values[:, :stop], mask)
+        del mask  # or it would live on while the next one is made
     return mixed
 
 
