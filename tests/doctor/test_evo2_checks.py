@@ -53,7 +53,7 @@ def test_a_full_examination_lets_the_server_trust_the_model(
     arguments = ["--full", "--model", f"{NAME}={checkpoint}", "--weights-dir", str(tmp_path)]
     done = CliRunner().invoke(doctor, arguments)
     assert done.exit_code == 0, done.output
-    assert f"  ok    published loss of {NAME} on cpu: the self test gives a loss of" in done.output
+    assert f"  ok    published loss of {NAME} on cpu: the self test on cpu " in done.output
     found = load(configured(model, tmp_path), model.source, settings)
     assert found.doubt == ""
     assert found.runner.card(NAME).weights.verified
@@ -65,7 +65,7 @@ def test_another_loss_is_wrong(
     monkeypatch.setitem(PUBLISHED, VARIANT, Measured(0.5, 0.8))
     check = check_loss(ModelSettings(NAME, str(checkpoint)), Settings(weights_dir=tmp_path))
     assert not check.ok
-    assert check.detail.endswith("and 0.5000 is published")
+    assert check.detail.endswith("; 80.0% and 0.5000 are published")
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_the_published_loss_opens_the_gate(
     card = found.runner.card(NAME)
     assert (found.doubt, card.weights.verified, card.weights.trained) == ("", True, True)
     assert card.variant == VARIANT
-    assert f"a loss of {loss:.4f} on NVIDIA H100, as published" in card.precision_note
+    assert "the self test on NVIDIA H100 predicts " in card.precision_note
+    assert f"% of bases with a loss of {loss:.4f}, as published" in card.precision_note
     assert "emulated in float32" in card.precision_note
 
 
@@ -72,8 +73,8 @@ def test_another_loss_closes_it(
 ) -> None:
     publish(monkeypatch, variant, 0.5)
     found = loaded(name, checkpoint, settings)
-    assert found.doubt.startswith("the self test gives a loss of ")
-    assert found.doubt.endswith(" on NVIDIA H100, and 0.5000 is published")
+    assert found.doubt.startswith("the self test on NVIDIA H100 predicts ")
+    assert found.doubt.endswith("; 30.0% and 0.5000 are published")
     assert not found.runner.card(name).weights.verified
     assert f"UNVERIFIED: {found.doubt}" in found.runner.card(name).precision_note
     assert not (settings.weights_dir / FOLDER).exists()

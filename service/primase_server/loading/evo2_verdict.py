@@ -56,10 +56,15 @@ def whole_verdict(loaded: LoadedEvo2, here: Circumstances, passes: Passes) -> Ve
     """That of the whole self test of a variant with a published loss; a pass is remembered."""
     published = PUBLISHED[loaded.variant]
     measured = self_test.measure(loaded.model)
-    found = f"the self test gives a loss of {measured.loss:.4f} on {here.device}"
+    found = (
+        f"the self test on {here.device} predicts {measured.accuracy:.1%} of bases "
+        f"with a loss of {measured.loss:.4f}"
+    )
     log.info("self_test", variant=loaded.variant, loss=measured.loss, accuracy=measured.accuracy)
     if not self_test.agrees(measured, published):
-        return Verdict(doubt=f"{found}, and {published.loss:.4f} is published")
+        return Verdict(
+            doubt=f"{found}; {published.accuracy:.1%} and {published.loss:.4f} are published"
+        )
     _remember(passes, here, measured)
     return Verdict(verified=True, note=f"{found}, as published")
 
