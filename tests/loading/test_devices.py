@@ -40,8 +40,15 @@ def test_a_cpu_has_the_limits_of_the_server(
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 4194304 kB\nMemAvailable:    2097152 kB\n")
     monkeypatch.setattr(devices, "MEMINFO", meminfo)
+    monkeypatch.setattr(devices, "CGROUP", tmp_path)
     cpu = (torch.device("cpu"),)
     assert room_on(cpu, Limits(max_batch_bytes=5)) == Room(batch_bytes=5, state_bytes=GIB)
     assert room_on(cpu, Limits(max_state_bytes=7)).state_bytes == 7
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text(f"{GIB // 2}\n")
+    assert room_on(cpu, Limits()).state_bytes == GIB
+    (tmp_path / "memory.max").write_text(f"{GIB}\n")
+    assert room_on(cpu, Limits()).state_bytes == GIB // 4
     meminfo.unlink()
+    (tmp_path / "memory.max").unlink()
     assert room_on(cpu, Limits()).state_bytes > 0

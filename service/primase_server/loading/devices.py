@@ -11,6 +11,8 @@ from primase_server.settings import Limits
 
 CUDA = "cuda"
 MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+CGROUP_FILES = ("memory.max", "memory.current")
 STATE_SHARE = 0.5  # of what is free once the weights are there
 BATCH_SHARE = 0.3  # the rest is the allocator's, and other programs'
 
@@ -44,10 +46,25 @@ def room_on(devices: Sequence[torch.device], limits: Limits) -> Room:
 
 
 def _free_memory() -> int:
-    """Bytes that programs can still take; half of what there is where the system does not tell."""
+    """Bytes that this process can still take, of the machine's and of its container's."""
+    in_container = _limit_of_container()
+    on_machine = _available()
+    return on_machine if in_container is None else min(on_machine, in_container)
+
+
+def _available() -> int:
+    # half of what there is where the system does not tell
     try:
         lines = MEMINFO.read_text(encoding="ascii").splitlines()
         available = next(line for line in lines if line.startswith("MemAvailable:"))
         return int(available.split()[1]) * 1024
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _limit_of_container() -> int | None:
+    try:
+        limit, used = ((CGROUP / name).read_text(encoding="ascii") for name in CGROUP_FILES)
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # no cgroups, or `max`
+        return None
