@@ -47,8 +47,10 @@ def test_a_cpu_has_the_limits_of_the_server(
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text(f"{GIB // 2}\n")
     assert room_on(cpu, Limits()).state_bytes == GIB
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {GIB // 4}\n")
+    assert room_on(cpu, Limits()).state_bytes == GIB
     (tmp_path / "memory.max").write_text(f"{GIB}\n")
-    assert room_on(cpu, Limits()).state_bytes == GIB // 4
+    assert room_on(cpu, Limits()).state_bytes == (GIB // 2 + GIB // 4) // 2
     meminfo.unlink()
     (tmp_path / "memory.max").unlink()
     assert room_on(cpu, Limits()).state_bytes > 0

@@ -12,7 +12,7 @@ from primase_server.settings import Limits
 CUDA = "cuda"
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
-CGROUP_FILES = ("memory.max", "memory.current")
+CGROUP_FILES = ("memory.max", "memory.current", "memory.stat")
 STATE_SHARE = 0.5  # of what is free once the weights are there
 BATCH_SHARE = 0.3  # the rest is the allocator's, and other programs'
 
@@ -64,7 +64,9 @@ def _available() -> int:
 
 def _limit_of_container() -> int | None:
     try:
-        limit, used = ((CGROUP / name).read_text(encoding="ascii") for name in CGROUP_FILES)
-        return max(0, int(limit) - int(used))
-    except (OSError, ValueError):  # no cgroups, or `max`
+        limit, used, stat = ((CGROUP / name).read_text(encoding="ascii") for name in CGROUP_FILES)
+        # files that were read count as used, and give way
+        cached = dict(line.split() for line in stat.splitlines())["inactive_file"]
+        return max(0, int(limit) - int(used) + int(cached))
+    except (OSError, ValueError, KeyError):  # no cgroups, or no limit: `max`
         return None
