@@ -109,7 +109,7 @@ def read_score(evo2: Evo2ServiceStub, items: Sequence[pb.ForwardItem]) -> list[p
         model=MODEL, items=items, include_per_base=True, num_alternatives=4
     )
     orders = [SliceOrder() for _ in items]
-    scores = []
+    scores: list[pb.SequenceScore] = []
     for response in evo2.StreamScoreSequences(request, timeout=TIMEOUT_S):
         assert response.item_index == len(scores)
         if response.HasField("rows"):

@@ -25,8 +25,10 @@ class LiveBytes(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
+        # a view of what was there before is not made here
+        given = {leaf.untyped_storage()._cdata for leaf in _stored((args, kwargs))}
+        for leaf in _stored(result):
+            if leaf.untyped_storage()._cdata not in given:
                 self._count(leaf)
         return result
 
@@ -41,3 +43,9 @@ class LiveBytes(TorchDispatchMode):
 
     def _drop(self, key: int) -> None:
         self.live -= self._sizes.pop(key)
+
+
+def _stored(tree: object) -> list[Tensor]:
+    """The tensors whose memory torch can see; packed weights are none."""
+    tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return [tensor for tensor in tensors if not tensor.is_mkldnn]

@@ -142,7 +142,8 @@ def _any_integer(field: FieldDescriptor) -> Values:
 
 
 def _good(field: FieldDescriptor) -> Mapping[str, Values]:
-    return PACKAGES.get(field.file.package, GOOD)
+    package = field.full_name.rsplit(".", 2)[0]  # of package.Message.field
+    return PACKAGES.get(package, GOOD)
 
 
 def _rules(field: FieldDescriptor) -> rules_pb2.FieldRules:

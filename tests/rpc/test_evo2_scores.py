@@ -159,11 +159,10 @@ def test_in_a_stream_a_bad_sequence_fails_alone(live: Live) -> None:
 def test_what_does_not_go_together_fails_the_call(
     live: Live, asked: dict[str, Any], field: str
 ) -> None:
-    for call, message in (
-        (live.evo2.ScoreSequences, request("ACGT", **asked)),
-        (live.evo2.StreamScoreSequences, stream_request("ACGT", **asked)),
+    for refused in (
+        refusal(lambda: live.evo2.ScoreSequences(request("ACGT", **asked))),
+        refusal(lambda: live.evo2.StreamScoreSequences(stream_request("ACGT", **asked))),
     ):
-        refused = refusal(lambda call=call, message=message: call(message))
         assert refused.fields == {field: "INVALID_PARAMETER"}
 
 

@@ -67,7 +67,8 @@ def test_every_row_is_told_once_as_soon_as_it_is_known(chunk_tokens: int) -> Non
 
 def pooled(rows: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
     if pooling is Pooling.MEAN:
-        return rows.mean(axis=0, keepdims=True)
+        mean: NDArray[np.float32] = rows.mean(axis=0, keepdims=True)
+        return mean
     if pooling is Pooling.LAST:
         return rows[-1:]
     if pooling is Pooling.FIRST:

@@ -193,7 +193,9 @@ def test_nothing_of_a_sequence_is_held_after_its_last_chunk() -> None:
     outputs(Evo2Pass((last,)))
     gc.collect()
     assert state() is None
-    assert (carry.state, carry.next_log_probs, carry.pools, carry.chunks) == (None, None, {}, [])
+    assert carry.next_log_probs is None
+    assert not carry.pools
+    assert not carry.chunks
 
 
 def test_short_work_runs_between_blocks() -> None:

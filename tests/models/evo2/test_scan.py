@@ -132,7 +132,8 @@ def one_pass(start: int, end: int, *, is_reversed: bool) -> NDArray[np.float64]:
     deltas[np.arange(len(read)), there] = 0
     if is_reversed:
         deltas = deltas[::-1, ::-1]
-    return deltas[start - first : end - first]
+    region: NDArray[np.float64] = deltas[start - first : end - first]
+    return region
 
 
 @pytest.mark.parametrize("strand", list(Strand))

@@ -124,8 +124,8 @@ def test_at_the_ends_of_the_reference_windows_are_what_there_is(
     for known, num_bases in ((window, reference_bases), (applied, variant_bases)):
         assert known.num_bases(len(REFERENCE)) == len(known.bases(token_ids)) == num_bases
     _, [score] = run(of_reference(variant))
-    texts = [text_of(known.bases(token_ids)) for known in (window, applied)]
-    assert_close(score, expected(*texts))
+    ref, alt = (text_of(known.bases(token_ids)) for known in (window, applied))
+    assert_close(score, expected(ref, alt))
 
 
 def test_what_comes_twice_is_read_once() -> None:

@@ -20,10 +20,11 @@ def chunked(
     tap_options: TapOptions | None = None,
     score: ScoreOptions | None = None,
     is_whole: bool = True,
+    num_before: int = 0,
 ) -> Iterator[Read]:
     """Reads of at most `chunk_tokens` that go on from one another, and from `carry`.
 
-    `is_whole`: nothing comes behind these tokens.
+    `is_whole`: nothing comes behind these tokens. `num_before`: tokens that `carry` has read.
     """
     carry = carry or Carry()
     for start in range(0, len(token_ids), chunk_tokens):
@@ -35,4 +36,5 @@ def chunked(
             tap_options or TapOptions(),
             score or ScoreOptions(),
             is_last=is_whole and stop >= len(token_ids),
+            start=num_before + start,
         )

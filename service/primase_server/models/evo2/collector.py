@@ -8,7 +8,7 @@ from torch import Tensor
 
 from primase_server.models.evo2.layers import LOGITS
 from primase_server.models.evo2.passes import Float32Array, Read
-from primase_server.models.evo2.pooling import Pool, new_pool
+from primase_server.models.evo2.pooling import Pool, Pooling, new_pool
 from primase_server.models.evo2.predictions import BLOCK_ROWS, ToLogits
 from primase_server.models.evo2.tokens import BASE_IDS
 
@@ -36,6 +36,21 @@ class Kept:
         # to the CPU at once, and a copy even there: the model goes on in the same memory
         kept = torch.empty(complete.shape, dtype=torch.float32).copy_(complete)
         self.complete.setdefault(tap, []).append(kept)
+
+    def take_blocks(self, tap: str, blocks: Iterator[Tensor]) -> None:
+        """The same of rows that come block by block; where all are kept, in their place at once."""
+        num_rows, num_taken = len(self.read.token_ids), 0
+        room: Tensor | None = None
+        for block in blocks:
+            stop = num_taken + len(block)
+            if self.read.tap_options.pooling is not Pooling.NONE:
+                self.take(tap, block, is_last=self.read.is_last and stop == num_rows)
+            else:
+                if room is None:
+                    room = torch.empty(num_rows, block.shape[1])
+                    self.complete[tap] = [room]
+                room[num_taken:stop] = block
+            num_taken = stop
 
     def layers(self) -> Mapping[str, Float32Array]:
         """Complete rows by tap: float32 [k, width]."""
@@ -75,16 +90,14 @@ class Collector:
     def take_logits(self, to_logits: ToLogits, rows: Tensor) -> None:
         """Keep what is wanted of the logits of rows: [tokens, width], some rows at a time."""
         for kept in self.kept:
-            if LOGITS not in kept.read.taps:
-                continue
-            own = rows[kept.rows]
-            for start in range(0, len(own), BLOCK_ROWS):
-                stop = start + BLOCK_ROWS
-                logits = to_logits(own[start:stop])
-                if not kept.read.tap_options.all_logits:
-                    logits = logits[:, list(BASE_IDS)]
-                is_last = kept.read.is_last and stop >= len(own)
-                kept.take(LOGITS, logits, is_last=is_last)
+            if LOGITS in kept.read.taps:
+                kept.take_blocks(LOGITS, _logits_of(kept.read, to_logits, rows[kept.rows]))
+
+
+def _logits_of(read: Read, to_logits: ToLogits, rows: Tensor) -> Iterator[Tensor]:
+    for start in range(0, len(rows), BLOCK_ROWS):
+        logits = to_logits(rows[start : start + BLOCK_ROWS])
+        yield logits if read.tap_options.all_logits else logits[:, list(BASE_IDS)]
 
 
 def _placed(reads: Sequence[Read]) -> Iterator[tuple[Read, slice]]:

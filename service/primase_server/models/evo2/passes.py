@@ -62,7 +62,8 @@ class Read:
     """The next chunk of one sequence: uint8 `token_ids` [n], n >= 1, and what is wanted of it.
 
     `taps` are names that the model gives to its observer, and `unembed`. `is_last`: no more of
-    this sequence comes, so that its state is dropped and its pools are closed.
+    this sequence comes, so that its state is dropped and its pools are closed. `start`: tokens of
+    the sequence before these, which only the cost depends on.
     """
 
     carry: Carry
@@ -71,6 +72,7 @@ class Read:
     tap_options: TapOptions = TapOptions()
     score: ScoreOptions = ScoreOptions()
     is_last: bool = False
+    start: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

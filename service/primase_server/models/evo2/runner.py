@@ -97,7 +97,7 @@ class Evo2Runner:
         return self.served.workspace_bytes(work)
 
     def cost(self, work: Evo2Pass) -> int:
-        """Floating-point operations of a pass, the attention to what was read before left out."""
+        """Floating-point operations of a pass."""
         return cost.flops(self.config, work)
 
     def self_check(self) -> None:

@@ -273,7 +273,9 @@ class ScanItem:
             suffix = reading.token_ids[position:].copy()
             suffix[0] = BASE_IDS[column]
             carry = Carry(parent=prefix)
-            chunks.append(chunked(suffix, chunk_tokens, carry=carry, score=score))
+            chunks.append(
+                chunked(suffix, chunk_tokens, carry=carry, score=score, num_before=position)
+            )
         is_first = True
         for reads in zip(*chunks, strict=True):
             substituted = [
@@ -281,7 +283,8 @@ class ScanItem:
                 for column, read in zip(columns, reads, strict=True)
             ]
             if is_first and position + 1 < reading.stop:
-                moved = Read(prefix, reading.token_ids[position : position + 1], score=score)
+                base = reading.token_ids[position : position + 1]
+                moved = Read(prefix, base, score=score, start=position)
                 substituted.append((_Suffix(), moved))
             is_first = False
             yield substituted
