@@ -4,6 +4,7 @@ A forward of 512 bases and a score of 8,192, read in chunks, through a real serv
 a CPU, and 6 GB.
 """
 
+import math
 import os
 import random
 
@@ -44,7 +45,7 @@ def main() -> None:
         def score(sequence: str) -> None:
             [result] = evo2.score([sequence])
             assert result.value.num_scored_bases == len(sequence) - 1
-            assert -20 < result.value.mean_log_likelihood < 0
+            assert math.isfinite(result.value.mean_log_likelihood)
 
         for name, call, num_bases, output in (
             ("forward", forward, 512, pb.ESTIMATE_OUTPUT_PER_TOKEN),
