@@ -12,12 +12,14 @@ from primase_server.engine.scheduler import GiveWay
 class Read:
     """Tokens for one sequence to read on from its state: a chunk of a prompt, or the last drawn.
 
-    wants_logits: of its last token. is_invariant: its numbers may not depend on the other reads.
+    wants_logits: of its last token. is_drawn: the token was drawn, and more will be, one at a time.
+    is_invariant: its numbers may not depend on the other reads.
     """
 
     state: object
     token_ids: tuple[int, ...]
     wants_logits: bool
+    is_drawn: bool
     is_invariant: bool
 
 

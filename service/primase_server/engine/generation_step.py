@@ -110,10 +110,10 @@ class GenerationStep:
             most = len(prompt.token_ids) if prompt.shares_state else prompt.max_tokens
             prompt.state = self._runner.new_state(most)
         is_last = prompt.num_left == len(chunk)
-        return Read(prompt.state, chunk, is_last, _is_invariant(prompt))
+        return Read(prompt.state, chunk, is_last, False, _is_invariant(prompt))
 
     def _draw_read(self, sample: Sample) -> Read:
-        return Read(sample.state, (sample.new_ids[-1],), True, _is_invariant(sample))
+        return Read(sample.state, (sample.new_ids[-1],), True, True, _is_invariant(sample))
 
     def _state_for(self, sample: Sample) -> object:
         prompt = sample.prompt

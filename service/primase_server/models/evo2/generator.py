@@ -1,0 +1,149 @@
+"""Evo 2 as the scheduler of generation drives it: prompts read in chunks, tokens drawn in slots."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from primase_server.models.evo2.config import Evo2Config
+from primase_server.models.evo2.decoder import Decoder
+from primase_server.models.evo2.model import Everything, Evo2
+from primase_server.models.evo2.served import default_chunk_tokens
+from primase_server.models.evo2.state import SequenceState, state_bytes
+
+INVARIANT_ROWS = 8
+"""Sequences whose numbers may not depend on others are decoded so many at a time, filled up."""
+
+
+class Read(Protocol):
+    """What one sequence reads in a step: a chunk of its prompt, or the token that was drawn."""
+
+    @property
+    def state(self) -> object: ...
+
+    @property
+    def token_ids(self) -> Sequence[int]: ...
+
+    @property
+    def wants_logits(self) -> bool: ...
+
+    @property
+    def is_drawn(self) -> bool: ...
+
+    @property
+    def is_invariant(self) -> bool: ...
+
+
+@dataclass(eq=False)
+class Running:
+    """One sequence: a state of its own while the prompt is read, then a slot of the decoder."""
+
+    sequence: SequenceState | None
+    slot: int | None = None
+
+
+class Evo2Generator:
+    """One loaded model; `step` is to be called from one thread at a time."""
+
+    out_of_memory_errors = (torch.OutOfMemoryError,)
+
+    def __init__(self, model: Evo2) -> None:
+        self._model = model
+        self._decoder = Decoder(model)
+        self.chunk_tokens = default_chunk_tokens(model.device.type)
+
+    def sequence_bytes(self, num_tokens: int) -> int:
+        """Bytes of state of one sequence of that length."""
+        return state_bytes(self._model.config, num_tokens, self._model.dtype.itemsize)
+
+    def new_state(self, max_tokens: int) -> Running:
+        """A sequence of which nothing is read, with room for so many tokens."""
+        return Running(self._model.new_state(max_tokens))
+
+    def fork(self, state: object, max_tokens: int) -> Running:
+        """A sequence that goes on by itself, from a prompt that is read."""
+        running = _running(state)
+        assert running.sequence is not None
+        return Running(running.sequence.fork())
+
+    def release(self, state: object) -> None:
+        """The sequence has ended."""
+        running = _running(state)
+        if running.slot is not None:
+            self._decoder.free(running.slot)
+        running.sequence = running.slot = None
+
+    @torch.inference_mode()
+    def step(self, reads: Sequence[Read], give_way: Callable[[], None]) -> Tensor:
+        """[reads that want logits, vocabulary] float32, in their order; every state moves on.
+
+        Between the blocks of a chunk it calls `give_way`. An out-of-memory error of torch passes
+        through.
+        """
+        chunks = [read for read in reads if not read.is_drawn]
+        drawn = [read for read in reads if read.is_drawn]
+        last_rows = self._read(chunks, give_way) | self._decode(drawn)
+        rows = [last_rows[id(read)] for read in reads if read.wants_logits]
+        if not rows:
+            return torch.empty(0, self._model.config.vocabulary_size)
+        # not all at once: how a product rounds may depend on how many rows it has
+        return torch.cat([self._model.logits(row[None]) for row in rows])
+
+    def _read(self, reads: Sequence[Read], give_way: Callable[[], None]) -> dict[int, Tensor]:
+        """Each chunk by itself, so that it is read alike whatever else there is."""
+        found: dict[int, Tensor] = {}
+        for read in reads:
+            state = _running(read.state).sequence
+            assert state is not None
+            rows = self._model.extend(
+                [torch.tensor(read.token_ids)], [state], GivingWay(self._model.config, give_way)
+            )
+            assert rows is not None
+            found[id(read)] = rows[-1]
+        return found
+
+    def _decode(self, reads: Sequence[Read]) -> dict[int, Tensor]:
+        found: dict[int, Tensor] = {}
+        invariant = [read for read in reads if read.is_invariant]
+        for start in range(0, len(invariant), INVARIANT_ROWS):
+            block = invariant[start : start + INVARIANT_ROWS]
+            found |= self._decode_block(block, INVARIANT_ROWS)
+        others = [read for read in reads if not read.is_invariant]
+        return found | (self._decode_block(others, len(others)) if others else {})
+
+    def _decode_block(self, reads: Sequence[Read], num_rows: int) -> dict[int, Tensor]:
+        num_empty = num_rows - len(reads)
+        slots = [self._slot(_running(read.state)) for read in reads]
+        token_ids = [read.token_ids[0] for read in reads]
+        rows = self._decoder.step(
+            token_ids + [0] * num_empty, slots + [self._decoder.pad] * num_empty
+        )
+        return {id(read): row for read, row in zip(reads, rows, strict=False)}
+
+    def _slot(self, running: Running) -> int:
+        if running.slot is None:
+            assert running.sequence is not None
+            running.slot, running.sequence = self._decoder.put(running.sequence), None
+        return running.slot
+
+
+class GivingWay(Everything):
+    """An observer that wants nothing, and gives way before each block."""
+
+    def __init__(self, config: Evo2Config, give_way: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._give_way = give_way
+
+    def wants(self, name: str) -> bool:
+        """Nothing."""
+        if name.endswith(".pre_norm"):
+            self._give_way()
+        return False
+
+
+def _running(state: object) -> Running:
+    if not isinstance(state, Running):
+        raise TypeError("the Evo 2 generator takes states of its own only")
+    return state

@@ -1,0 +1,84 @@
+"""Decoding in slots, against reading the same tokens."""
+
+import torch
+
+from primase_server.models.evo2.decoder import Decoder
+from primase_server.models.evo2.model import Evo2
+from primase_server.models.evo2.state import SequenceState
+from tests.models.evo2.tiny import INTERPOLATED, ours
+
+TOLERANCE = 2e-5
+LENGTHS = (1, 4, 7, 40, 127, 150, 200, 3)  # short of every filter, as long, and longer
+
+
+def tokens(count: int, seed: int) -> torch.Tensor:
+    return torch.randint(65, 85, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def prefilled(model: Evo2, token_ids: torch.Tensor) -> SequenceState:
+    state = model.new_state()
+    model.extend([token_ids], [state])
+    return state
+
+
+@torch.inference_mode()
+def whole(model: Evo2, token_ids: torch.Tensor) -> torch.Tensor:
+    rows = model.extend([token_ids], [model.new_state()])
+    assert rows is not None
+    return rows
+
+
+def test_ragged_sequences_go_on_as_if_each_were_read_whole() -> None:
+    model = ours(INTERPOLATED)
+    decoder = Decoder(model)
+    prompts = [tokens(length, length) for length in LENGTHS]
+    slots = [decoder.put(prefilled(model, prompt)) for prompt in prompts]
+    drawn = [tokens(135, 1000 + index) for index in range(len(LENGTHS))]
+    found = torch.stack(
+        [decoder.step([int(ids[i]) for ids in drawn], slots) for i in range(135)], dim=1
+    )
+    for prompt, ids, rows in zip(prompts, drawn, found, strict=True):
+        expected = whole(model, torch.cat([prompt, ids]))[len(prompt) :]
+        assert (rows - expected).abs().max() <= TOLERANCE * expected.abs().max()
+
+
+def test_sequences_join_and_leave_and_a_slot_that_is_used_again_remembers_nothing() -> None:
+    model = ours()
+    decoder = Decoder(model)
+    prompt = tokens(30, 1)
+    first = decoder.put(prefilled(model, prompt))
+    expected = decoder.step([65], [first])
+    decoder.free(first)
+    others = [decoder.put(prefilled(model, tokens(150, seed))) for seed in range(20)]
+    decoder.step([67] * 20, others)
+    for slot in others[3:9]:
+        decoder.free(slot)
+    again = decoder.put(prefilled(model, prompt))
+    assert again in others
+    rows = decoder.step([71, 65, 84], [others[0], again, others[19]])
+    assert (rows[1] - expected[0]).abs().max() <= TOLERANCE * expected.abs().max()
+
+
+def test_a_row_of_a_block_of_fixed_size_is_the_same_bit_for_bit_whoever_else_is_in_it() -> None:
+    model = ours()
+    decoder = Decoder(model)
+    prompt = tokens(30, 1)
+
+    def go_on(place: int, others: int) -> torch.Tensor:
+        slots = [decoder.put(prefilled(model, tokens(9, seed))) for seed in range(others)]
+        slots += [decoder.pad] * (7 - others)
+        mine = decoder.put(prefilled(model, prompt))
+        slots.insert(place, mine)
+        rows = []
+        for index in range(40):
+            ids = [66 + (index * other) % 19 for other in range(8)]
+            ids[place] = 65 + index % 20
+            rows.append(decoder.step(ids, slots)[place])
+        for slot in set(slots) - {decoder.pad}:
+            decoder.free(slot)
+        return torch.stack(rows)
+
+    alone = go_on(0, others=0)
+    for place, others in ((0, 7), (3, 5), (7, 7), (5, 0)):
+        assert torch.equal(go_on(place, others), alone)
