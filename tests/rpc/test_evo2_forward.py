@@ -259,6 +259,18 @@ def test_a_call_that_is_given_up_frees_its_state(live: Live, carries: set[int]) 
     assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
 
 
+def test_short_work_is_done_while_a_long_sequence_is_read(live: Live) -> None:
+    long = live.evo2.StreamForward(
+        stream_forward_request(dna(200_000), options=forward_options("norm"))
+    )
+    assert next(long).rows.slices
+    short = stream_forward_request("ACGTACGT", options=forward_options("norm"))
+    found = arrays(live.evo2.StreamForward(short, timeout=20))
+    assert_close(found["norm"], expected("ACGTACGT", "norm")["norm"])
+    assert long.is_active()
+    long.cancel()
+
+
 def test_generation_is_not_served(live: Live) -> None:
     generate = pb.GenerateRequest(model=MODEL, items=[pb.GenerateItem(prompt="ACGT")])
     stream = pb.StreamGenerateRequest(model=MODEL, items=[pb.GenerateItem(prompt="ACGT")])

@@ -22,6 +22,7 @@ from primase_server.models.evo2.work import (
     VariantsItem,
     VariantsOptions,
 )
+from primase_server.models.room import Room
 from primase_server.rpc.enums import choice
 from primase_server.settings import Limits
 
@@ -55,16 +56,23 @@ SCAN_MODES: Mapping[int, ScanMode] = {
     pb.SCAN_MODE_ONE_PASS: ScanMode.ONE_PASS,
 }
 
+SHARES_OF_STATE = 4
+"""Short sequences of one item that share a pass leave room for so many such items."""
+
 WindowRequest = pb.StreamScoreVariantsRequest | pb.StreamScanVariantsRequest
 ScoreRequest = pb.ScoreSequencesRequest | pb.StreamScoreSequencesRequest
 
 
-def within(served: Evo2Served, limits: Limits) -> Evo2Served:
-    """What a model can do, within the limits of this server."""
+def within(served: Evo2Served, limits: Limits, room: Room | None) -> Evo2Served:
+    """What a model can do, within the limits of this server and the room on its device."""
+    bundled_bytes = served.bundled_state_bytes
+    if room is not None:
+        bundled_bytes = min(bundled_bytes, room.state_bytes // SHARES_OF_STATE)
     return replace(
         served,
         chunk_tokens=min(served.chunk_tokens, limits.max_batch_tokens),
         max_bases=min(served.max_bases, limits.max_bases),
+        bundled_state_bytes=bundled_bytes,
     )
 
 

@@ -196,6 +196,6 @@ class Evo2Servicer(evo2_service_pb2_grpc.Evo2ServiceServicer):
     def _served(self, name: str) -> tuple[str, Evo2Served]:
         """The model's own name and what it can do within this server's limits."""
         model, runner = ready(self._registry, name, Evo2Runner)
-        served = evo2_requests.within(runner.served, self._limits)
+        served = evo2_requests.within(runner.served, self._limits, model.room)
         description = evo2_messages.description(runner.card(model.name))
         return model.name, replace(served, description=description)

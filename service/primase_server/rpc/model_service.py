@@ -59,7 +59,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     def _estimate_evo2(self, request: pb.EstimateRequest) -> pb.EstimateResponse:
         model, runner = self._registry.ready(request.model, Evo2Runner)
         room = model.room or Room(self._limits.max_batch_bytes, sys.maxsize)
-        served = evo2_requests.within(runner.served, self._limits)
+        served = evo2_requests.within(runner.served, self._limits, model.room)
         weights_bytes = runner.config.num_parameters * served.dtype_bytes
         return evo2_estimate.estimate(request, served, room, self._limits, weights_bytes)
 

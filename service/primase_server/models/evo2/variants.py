@@ -96,6 +96,10 @@ class VariantsItem:
     _open_sum: float = 0.0
     _num_told: int = 0
 
+    def __post_init__(self) -> None:
+        # with many variants this takes a while, and is asked for where nothing may wait
+        self.state_bytes  # noqa: B018  kept
+
     @classmethod
     def of_reference(
         cls,
@@ -116,9 +120,8 @@ class VariantsItem:
                 if variant.alt:
                     field_path = f"variants[{index}].alt"
                     reverse_complement(tokenize(variant.alt, field_path), field_path)
-        return cls(
-            served, options, token_ids, [_windows(v, options.window_bases) for v in variants]
-        )
+        pairs = [_windows(variant, options.window_bases) for variant in variants]
+        return cls(served, options, token_ids, pairs)
 
     @classmethod
     def of_pairs(
@@ -216,9 +219,9 @@ class VariantsItem:
                 yield key, reading
 
     def _known(self) -> tuple[VariantScore, ...]:
-        known = []
-        for pair in self.pairs[self._num_told :]:
-            reference, variant = map(self._read, pair)
+        known: list[VariantScore] = []
+        for index in range(self._num_told, len(self.pairs)):
+            reference, variant = map(self._read, self.pairs[index])
             if reference is None or variant is None:
                 break
             known.append(
