@@ -841,18 +841,20 @@ class SequenceScore(_message.Message):
     id: _builtins.str
     """As in the request."""
     sum_log_likelihood: _builtins.float
-    """Sum over the scored bases."""
+    """Sum over the scored bases. For BOTH the mean of the sums of the strands."""
     mean_log_likelihood: _builtins.float
-    """Mean over the scored bases."""
+    """Mean over the scored bases. For BOTH the mean of the means of the strands."""
     perplexity: _builtins.float
     """exp(-mean)."""
     num_scored_bases: _builtins.int
-    """Bases scored."""
+    """Bases of one strand that are scored: all, or without a start token all but the first."""
     num_other_characters: _builtins.int
     """Characters that are not A, C, G or T."""
     @_builtins.property
     def per_base(self) -> _tensor_pb2.Tensor:
-        """[L] log-probability of each base; 0 where not scored. For BOTH the mean of the strands, where both score the base."""
+        """[L] log-probability of each base of the sequence as given, whichever strand was read; 0 where not scored. For BOTH the mean
+        of the strands, where both score the base.
+        """
 
     @_builtins.property
     def entropy(self) -> _tensor_pb2.Tensor:
@@ -1414,7 +1416,7 @@ class ScanRows(_message.Message):
 
     @_builtins.property
     def mean_delta(self) -> _tensor_pb2.TensorSlice:
-        """[bases of the region]: mean over the three substitutions."""
+        """[bases of the region]: mean over the three substitutions; over all four where the character there is none of A, C, G and T."""
 
     @_builtins.property
     def min_delta(self) -> _tensor_pb2.TensorSlice:
