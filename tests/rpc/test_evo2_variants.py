@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.tensors import SliceAssembler
-from primase_server.models.evo2.scan import ScanItem, ScanMode, ScanOptions
+from primase_server.models.evo2.scan import ScanItem, ScanOptions
+from primase_server.models.evo2.scan_sums import ScanMode
 from primase_server.models.evo2.strands import Strand
 from primase_server.models.evo2.variants import VariantsItem, VariantsOptions
 from primase_server.models.evo2.windows import Variant

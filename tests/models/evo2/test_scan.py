@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from primase_server.errors import InvalidRequest, InvalidSequence, SequenceTooLong
-from primase_server.models.evo2.scan import ScanItem, ScanMode, ScanOptions, ScanRows
+from primase_server.models.evo2.scan import ScanItem, ScanOptions
+from primase_server.models.evo2.scan_sums import ScanMode, ScanRows
 from primase_server.models.evo2.strands import Strand
 from tests.models.evo2.items import (
     dna,

@@ -3,22 +3,19 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from primase_server.errors import InvalidRequest, SequenceTooLong
 from primase_server.models.evo2.chunks import chunked
 from primase_server.models.evo2.passes import (
     Carry,
     Evo2Pass,
-    Float32Array,
     Read,
     ScoreOptions,
-    Scores,
     require_output,
 )
+from primase_server.models.evo2.scan_sums import Reading, ScanMode, ScanRows, Suffix, Sums
 from primase_server.models.evo2.served import Evo2Served
 from primase_server.models.evo2.strands import Strand
 from primase_server.models.evo2.tokens import BASE_IDS, Tokens, reverse_complement, tokenize
@@ -29,37 +26,6 @@ _NUMBER_BYTES = 4
 _ROW_BYTES = (len(BASE_IDS) + 2) * _NUMBER_BYTES
 
 
-class ScanMode(Enum):
-    """EXACT reads every window with every substitution; ONE_PASS the reference alone, so that what
-    a substitution does to the bases behind it is not seen."""
-
-    EXACT = "exact"
-    ONE_PASS = "one_pass"
-
-
-@dataclass(frozen=True, eq=False)
-class ScanRows:
-    """Rows of a region of `num_rows` bases, from `row_offset` on.
-
-    deltas       [k, 4]: change of the sum of log-likelihoods by A, C, G and T in this place, 0 for
-                 the base that is there; NaN in ONE_PASS where nothing stands before the base
-    mean_delta   [k]: over the bases that are not there
-    min_delta    [k]: the lowest of them
-    """
-
-    row_offset: int
-    num_rows: int
-    deltas: Float32Array
-    mean_delta: Float32Array
-    min_delta: Float32Array
-    recipe: str
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all of them."""
-        return self.deltas.nbytes + self.mean_delta.nbytes + self.min_delta.nbytes
-
-
 @dataclass(frozen=True)
 class ScanOptions:
     """How a region is scanned; `window_bases` are read for all of it."""
@@ -67,48 +33,6 @@ class ScanOptions:
     mode: ScanMode = ScanMode.EXACT
     window_bases: int = DEFAULT_WINDOW_BASES
     strand: Strand = Strand.FORWARD
-
-
-@dataclass(frozen=True, eq=False)
-class _Reading:
-    """One strand of the window, and the region in it: [start, stop)."""
-
-    token_ids: Tokens
-    start: int
-    stop: int
-    is_reversed: bool
-
-    def alternatives(self, position: int) -> list[int]:
-        """Columns of the bases that are not there."""
-        there = self.token_ids[position]
-        return [column for column, base in enumerate(BASE_IDS) if base != there]
-
-
-@dataclass(frozen=True)
-class _Suffix:
-    """What a read of a scan adds to: base `column` in place of `position`.
-
-    No column: the reference, whose tokens from `position` on are read. No position: nothing.
-    `is_end`: the sums of `position` are complete with it.
-    """
-
-    position: int | None = None
-    column: int | None = None
-    is_end: bool = False
-
-
-@dataclass(eq=False)
-class _Sums:
-    """What the reads of one reading came to so far.
-
-    reference: [n] log p of each token of the reference. substituted: [region, 4] sums from the
-    substituted base on; in ONE_PASS log p of the bases.
-    """
-
-    reading: _Reading
-    reference: NDArray[np.float64]
-    substituted: NDArray[np.float64]
-    num_rows: int = 0
 
 
 @dataclass(eq=False)
@@ -122,9 +46,9 @@ class ScanItem:
     served: Evo2Served
     options: ScanOptions
     region: Tokens
-    readings: tuple[_Reading, ...]
-    _sums: tuple[_Sums, ...]
-    _drawn: deque[tuple[_Sums, tuple[_Suffix, ...]]] = field(default_factory=deque)
+    readings: tuple[Reading, ...]
+    _sums: tuple[Sums, ...]
+    _drawn: deque[tuple[Sums, tuple[Suffix, ...]]] = field(default_factory=deque)
     _num_told: int = 0
 
     @classmethod
@@ -157,13 +81,10 @@ class ScanItem:
         for is_reversed in options.strand.is_reversed:
             if is_reversed:
                 reverse = reverse_complement(window, "reference")
-                readings.append(_Reading(reverse, last - end, last - start, is_reversed))
+                readings.append(Reading(reverse, last - end, last - start, is_reversed))
             else:
-                readings.append(_Reading(window, start - first, end - first, is_reversed))
-        sums = tuple(
-            _Sums(reading, np.zeros(len(window)), np.zeros((end - start, len(BASE_IDS))))
-            for reading in readings
-        )
+                readings.append(Reading(window, start - first, end - first, is_reversed))
+        sums = tuple(Sums.of(reading, options.mode) for reading in readings)
         return cls(served, options, token_ids[start:end], tuple(readings), sums)
 
     @property
@@ -216,7 +137,7 @@ class ScanItem:
         for suffix, read in zip(suffixes, require_output(output).reads, strict=True):
             if read.scores is None:
                 raise TypeError("a region is scanned with scores")
-            self._add(sums, suffix, read.scores)
+            sums.add(suffix, read.scores)
         num_known = sums.num_rows if self.options.strand is Strand.FORWARD else 0
         if num_known == self.num_rows:
             return None
@@ -228,7 +149,7 @@ class ScanItem:
         """The rows that are not told yet."""
         return self._rows(self.num_rows)
 
-    def _num_tokens_of(self, reading: _Reading) -> int:
+    def _num_tokens_of(self, reading: Reading) -> int:
         if self.options.mode is ScanMode.ONE_PASS:
             return reading.stop
         num_tokens = len(reading.token_ids)
@@ -238,32 +159,32 @@ class ScanItem:
         )
         return num_tokens + reading.stop - 1 + substituted
 
-    def _one_pass(self, reading: _Reading) -> Iterator[list[tuple[_Suffix, Read]]]:
+    def _one_pass(self, reading: Reading) -> Iterator[list[tuple[Suffix, Read]]]:
         # what is behind the region changes nothing of it
         score = ScoreOptions(log_probs=True, bases=True)
         position = 0
         token_ids = reading.token_ids[: reading.stop]
         for read in chunked(token_ids, self.served.chunk_tokens, score=score):
-            yield [(_Suffix(position), read)]
+            yield [(Suffix(position), read)]
             position += len(read.token_ids)
 
-    def _exact(self, reading: _Reading) -> Iterator[list[tuple[_Suffix, Read]]]:
+    def _exact(self, reading: Reading) -> Iterator[list[tuple[Suffix, Read]]]:
         score = ScoreOptions(log_probs=True)
         token_ids, chunk_tokens = reading.token_ids, self.served.chunk_tokens
         position = 0
         for read in chunked(token_ids, chunk_tokens, score=score):
-            yield [(_Suffix(position), read)]
+            yield [(Suffix(position), read)]
             position += len(read.token_ids)
         prefix = Carry()
         before = token_ids[: reading.start]
         for read in chunked(before, chunk_tokens, carry=prefix, score=score, is_whole=False):
-            yield [(_Suffix(), read)]
+            yield [(Suffix(), read)]
         for position in range(reading.start, reading.stop):
             yield from self._substituted(reading, prefix, position)
 
     def _substituted(
-        self, reading: _Reading, prefix: Carry, position: int
-    ) -> Iterator[list[tuple[_Suffix, Read]]]:
+        self, reading: Reading, prefix: Carry, position: int
+    ) -> Iterator[list[tuple[Suffix, Read]]]:
         """Passes of one base's substitutions, side by side; the prefix moves on with the first."""
         score = ScoreOptions(log_probs=True)
         columns = reading.alternatives(position)
@@ -279,34 +200,19 @@ class ScanItem:
         is_first = True
         for reads in zip(*chunks, strict=True):
             substituted = [
-                (_Suffix(position, column, read.is_last and column == columns[-1]), read)
+                (Suffix(position, column, read.is_last and column == columns[-1]), read)
                 for column, read in zip(columns, reads, strict=True)
             ]
             if is_first and position + 1 < reading.stop:
                 base = reading.token_ids[position : position + 1]
                 moved = Read(prefix, base, score=score, start=position)
-                substituted.append((_Suffix(), moved))
+                substituted.append((Suffix(), moved))
             is_first = False
             yield substituted
 
-    def _add(self, sums: _Sums, suffix: _Suffix, scores: Scores) -> None:
-        reading, position = sums.reading, suffix.position
-        if position is None:
-            return
-        if suffix.column is None:
-            sums.reference[position : position + len(scores.log_probs)] = scores.log_probs
-        else:
-            row = position - reading.start
-            sums.substituted[row, suffix.column] += scores.log_probs.sum(dtype=np.float64)
-            sums.num_rows += suffix.is_end
-        if self.options.mode is ScanMode.ONE_PASS:
-            bases = scores.bases[max(0, reading.start - position) :]
-            sums.substituted[sums.num_rows : sums.num_rows + len(bases)] = bases
-            sums.num_rows += len(bases)
-
     def _rows(self, stop: int) -> ScanRows:
         start = self._num_told
-        deltas = np.mean([self._deltas(sums, start, stop) for sums in self._sums], axis=0)
+        deltas = np.mean([sums.deltas(start, stop) for sums in self._sums], axis=0)
         there = self.region[start:stop, None] == np.array(BASE_IDS)
         deltas[there] = 0
         return ScanRows(
@@ -317,20 +223,6 @@ class ScanItem:
             np.where(there, np.inf, deltas).min(axis=1).astype(np.float32),
             self.recipe,
         )
-
-    def _deltas(self, sums: _Sums, start: int, stop: int) -> NDArray[np.float64]:
-        """[stop - start, 4] of the plus strand's rows and bases, from what one reading gave."""
-        reading = sums.reading
-        if reading.is_reversed:
-            start, stop = self.num_rows - stop, self.num_rows - start
-        reference = sums.reference
-        if self.options.mode is ScanMode.EXACT:
-            reference = reference[::-1].cumsum()[::-1]
-        deltas = (
-            sums.substituted[start:stop] - reference[reading.start + start :][: stop - start, None]
-        )
-        # the complements of A, C, G and T are T, G, C and A
-        return deltas[::-1, ::-1] if reading.is_reversed else deltas
 
 
 def _window(num_bases: int, start: int, end: int, window_bases: int) -> tuple[int, int]:

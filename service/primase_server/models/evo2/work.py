@@ -7,7 +7,8 @@ from primase_server.models.evo2.forward import (
     LayerRows,
 )
 from primase_server.models.evo2.pooling import Pooling
-from primase_server.models.evo2.scan import ScanItem, ScanMode, ScanOptions, ScanRows
+from primase_server.models.evo2.scan import ScanItem, ScanOptions
+from primase_server.models.evo2.scan_sums import ScanMode, ScanRows
 from primase_server.models.evo2.score import (
     BaseScores,
     ScoreItem,
