@@ -1,11 +1,8 @@
 """The engine with its real threads; the tests decide when a step runs, and nothing sleeps."""
 
 import asyncio
-import gc
 import time
-import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,10 +10,6 @@ import pytest
 
 from primase_server.engine.engine import QueueState
 from primase_server.engine.events import ItemFailed, ItemFinished
-from primase_server.engine.limits import EngineLimits
-from primase_server.engine.local import LocalEngine
-from primase_server.engine.observer import EngineObserver
-from primase_server.engine.one_shot import OneShotRunner
 from primase_server.engine.scheduler import GiveWay
 from primase_server.errors import (
     Cancelled,
@@ -24,16 +17,13 @@ from primase_server.errors import (
     DeadlineTooShort,
     InternalError,
     InvalidRequest,
-    ModelNotReady,
     OutOfMemory,
     OutputUnavailable,
-    PrimaseError,
     QueueFull,
     RequestTooLarge,
     SequenceTooLong,
-    ShuttingDown,
-    UnknownModel,
 )
+from tests.engine.live import EMPTY, books, entered, on_loop, serving
 from tests.engine.toys import (
     ROOMY,
     WAIT_S,
@@ -46,43 +36,6 @@ from tests.engine.toys import (
     toy_job,
     values,
 )
-
-EMPTY = QueueState(0, 0, 0, 0, 0.0)
-
-
-@asynccontextmanager
-async def serving(
-    runner: OneShotRunner, limits: EngineLimits = ROOMY, observer: EngineObserver | None = None
-) -> AsyncIterator[LocalEngine]:
-    engine = LocalEngine(observer)
-    engine.add_model("toy", runner, limits)
-    try:
-        async with asyncio.timeout(WAIT_S):
-            yield engine
-    finally:
-        if isinstance(runner, GatedRunner):
-            runner.let(1000)
-        await engine.close()
-
-
-def on_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """The test as a plain function on an event loop of its own."""
-
-    def run() -> None:
-        asyncio.run(test())
-
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
-    return run
-
-
-async def entered(runner: GatedRunner) -> list[str]:
-    """Names in the step that is now on the device."""
-    return [payload.name for payload in await asyncio.to_thread(runner.wait_entered)]
-
-
-def books(engine: LocalEngine) -> QueueState:
-    return replace(engine.queue_state("toy"), tokens_per_s=0.0)
 
 
 @on_loop
@@ -353,152 +306,3 @@ async def test_an_item_may_fail_in_its_own_code() -> None:
         told = values(await read_all(engine.submit(job)))
         assert told == [InternalError, OutputUnavailable, ("c", (1,))]
         assert books(engine) == EMPTY
-
-
-@on_loop
-async def test_drain_waits_for_all_work_under_load() -> None:
-    runner = GatedRunner()
-    async with serving(runner) as engine:
-        tickets = [engine.submit(single(f"{n}", 100)) for n in range(20)]
-        await entered(runner)
-        with pytest.raises(TimeoutError):
-            await engine.drain(timeout_s=0.0)
-        draining = asyncio.create_task(engine.drain(WAIT_S))
-        late = engine.submit(single("late", 100))  # accepted calls still come in while draining
-        runner.let(21)
-        await draining
-        assert books(engine).queued_items == 0
-        for ticket in (*tickets, late):
-            assert len(await read_all(ticket)) == 1
-
-
-@on_loop
-async def test_close_ends_open_jobs_and_refuses_new_ones() -> None:
-    runner = GatedRunner()
-    async with serving(runner) as engine:
-        done = engine.submit(single("done", 100))
-        await entered(runner)
-        runner.let()
-        await engine.drain(WAIT_S)
-        running, queued = engine.submit(single("r", 100)), engine.submit(single("q", 100))
-        await entered(runner)
-        closing = asyncio.create_task(engine.close())
-        for ticket in (running, queued):
-            with pytest.raises(ShuttingDown):
-                await read_all(ticket)
-        with pytest.raises(ShuttingDown):
-            engine.submit(single("new", 1))
-        runner.let()
-        await closing
-        await engine.close()
-        assert runner.names == [["done"], ["r"]]
-        assert values(await read_all(done)) == [("done", (100,))]
-
-
-@on_loop
-async def test_models_that_are_not_there() -> None:
-    async with serving(EchoRunner()) as engine:
-        with pytest.raises(UnknownModel):
-            engine.submit(toy_job(ToyItem("a", (1,)), model="other"))
-        engine.refuse_model("other", "is loading")
-        with pytest.raises(ModelNotReady, match="loading"):
-            engine.queue_state("other")
-        engine.add_model("other", EchoRunner(), ROOMY)
-        assert engine.queue_state("other") == EMPTY
-        with pytest.raises(ValueError, match="served already"):
-            engine.add_model("other", EchoRunner(), ROOMY)
-
-
-@on_loop
-async def test_a_removed_model_ends_its_own_jobs() -> None:
-    runner = GatedRunner()
-    async with serving(runner) as engine:
-        engine.add_model("other", EchoRunner(), ROOMY)
-        gone = engine.submit(single("gone", 100))
-        await entered(runner)
-        stays = engine.submit(toy_job(ToyItem("stays", (1,)), model="other"))
-        engine.remove_model("toy")
-        with pytest.raises(ModelNotReady):
-            await read_all(gone)
-        with pytest.raises(UnknownModel):
-            engine.submit(single("new", 1))
-        runner.let()
-        assert values(await read_all(stays)) == [("stays", (1,))]
-
-
-@on_loop
-async def test_models_on_one_device_take_turns() -> None:
-    runner = GatedRunner()
-    async with serving(runner) as engine:
-        engine.add_model("other", runner, ROOMY)
-        tickets = [engine.submit(single(f"toy {n}", 100)) for n in range(3)]
-        await entered(runner)
-        for n in range(3):
-            job = toy_job(ToyItem(f"other {n}", (100,)), model="other")
-            tickets.append(engine.submit(job))
-        runner.let(6)
-        for ticket in tickets:
-            await read_all(ticket)
-        assert [names[0].split()[0] for names in runner.names] == ["toy", "other"] * 3
-
-
-@on_loop
-async def test_devices_do_not_wait_for_each_other() -> None:
-    runner = GatedRunner()
-    async with serving(runner) as engine:
-        engine.add_model("other", EchoRunner(), ROOMY, device="second")
-        blocked = engine.submit(single("blocked", 1))
-        await entered(runner)
-        other = engine.submit(toy_job(ToyItem("a", (1,)), model="other"))
-        assert values(await read_all(other)) == [("a", (1,))]
-        runner.let()
-        await read_all(blocked)
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, int, int]] = []
-        self.ends: list[type[PrimaseError] | None] = []
-
-    def step_finished(self, model: str, num_tokens: int, batch_size: int, elapsed_s: float) -> None:
-        assert elapsed_s > 0
-        self.steps.append((model, num_tokens, batch_size))
-
-    def job_ended(self, model: str, error: PrimaseError | None, total_s: float) -> None:
-        assert model == "toy"
-        assert total_s > 0
-        self.ends.append(type(error) if error is not None else None)
-
-
-def test_an_observer_hears_of_steps_and_ends() -> None:
-    observer = Recorder()
-    runner = GatedRunner()
-
-    async def run() -> None:
-        async with serving(runner, observer=observer) as engine:
-            tickets = [engine.submit(single(f"{n}", 40)) for n in range(3)]
-            await entered(runner)
-            tickets[2].cancel()
-            runner.let(2)
-            await read_all(tickets[0])
-            await read_all(tickets[1])
-
-    asyncio.run(run())
-    assert sum(num_tokens for _, num_tokens, _ in observer.steps) == 80
-    assert sum(batch_size for _, _, batch_size in observer.steps) == 2
-    assert observer.ends == [Cancelled, None, None]
-
-
-@on_loop
-async def test_work_is_freed_with_its_job() -> None:
-    runner = GatedRunner()
-    async with serving(runner) as engine:
-        engine.submit(single("first", 100))
-        await entered(runner)
-        item = ToyItem("heavy", (100,))
-        alive = weakref.ref(item)
-        ticket = engine.submit(toy_job(item))
-        del item
-        ticket.cancel()
-        gc.collect()
-        assert alive() is None
