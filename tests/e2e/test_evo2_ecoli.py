@@ -37,8 +37,6 @@ MODEL = "evo2-7b"
 TIMEOUT_S = 300.0
 MIB = 1 << 20
 
-pytestmark = pytest.mark.skipif(not GENOME.is_file(), reason="the genome is not here")
-
 
 @cache
 def genome() -> str:
