@@ -1,9 +1,8 @@
 """What a large answer costs those who ask for little at the same time.
 
 Another process asks, over REST and without a pause, for the logits, contacts and attentions of a
-protein of 1,000 residues; meanwhile small requests are timed. A small encode also waits for the
-step that the device is in, which no writing of answers can change: so its time is told with that
-wait and without it.
+protein of 1,000 residues; meanwhile small requests are timed. A small encode also waits until the
+forward pass of a large one gives way: so its time is told with that wait and without it.
 """
 
 import multiprocessing
