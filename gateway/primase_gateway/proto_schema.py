@@ -14,7 +14,7 @@ _PROTEIN = "ACDEFGHIKLMNPQRSTVWYBXZUO"
 PATTERNS: Mapping[int, str] = {
     rules_pb2.PATTERN_ESM2_SEQUENCE: f"^([{_PROTEIN}.-]|<mask>)*$",
     rules_pb2.PATTERN_ESM2_RESIDUES: f"^[{_PROTEIN}.-]*$",
-    rules_pb2.PATTERN_EVO2_SEQUENCE: "^[ -~]*$",
+    rules_pb2.PATTERN_EVO2_SEQUENCE: r"^[ -~\t\n\r]*$",
     rules_pb2.PATTERN_PROGEN2_SEQUENCE: "^[ABCDEFGHIKLMNOPQRSTUVWXYZ]*$",
     rules_pb2.PATTERN_MODEL_NAME: "^[A-Za-z0-9._-]*$",
 }

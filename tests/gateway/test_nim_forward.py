@@ -19,7 +19,9 @@ from tests.gateway.scripted import Script, ScriptedServer
 from tests.gateway.scripted_evo2 import values
 
 
-@pytest.mark.parametrize("sequence", ["ACGT", "A", "|D__ANIMALIA;P__CHORDATA_x|ACGT +~#@N"])
+@pytest.mark.parametrize(
+    "sequence", ["ACGT", "A", "|D__ANIMALIA;P__CHORDATA_x|ACGT +~#@N", ">A\r\n\tACGT\n"]
+)
 def test_item_6_case_is_free_and_no_character_is_dropped(
     evo2: httpx.Client, evo2_script: Script, sequence: str
 ) -> None:

@@ -117,7 +117,8 @@ def test_numbers_in_a_list_are_judged_one_by_one() -> None:
         (progen2.GenerateItem(context="MKJ"), "context"),
         (progen2.GenerateItem(context="mk"), "context"),
         (evo2.GenerateItem(prompt="|D__BACTERIA;|acgtN"), None),
-        (evo2.GenerateItem(prompt="ACGT\n"), "prompt"),
+        (evo2.GenerateItem(prompt=">a\tb\r\nACGT\n"), None),
+        (evo2.GenerateItem(prompt="ACGT\v"), "prompt"),
         (evo2.GenerateItem(prompt="ACGé"), "prompt"),
     ],
 )

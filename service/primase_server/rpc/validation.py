@@ -34,7 +34,9 @@ ALPHABETS = {
         re.compile(rf"(?:[{PROTEIN}.-]|<mask>)*"), f"{PROTEIN}-. and <mask>"
     ),
     rules_pb2.PATTERN_ESM2_RESIDUES: Alphabet(re.compile(rf"[{PROTEIN}.-]*"), f"{PROTEIN}-."),
-    rules_pb2.PATTERN_EVO2_SEQUENCE: Alphabet(re.compile(r"[ -~]*"), "printable ASCII"),
+    rules_pb2.PATTERN_EVO2_SEQUENCE: Alphabet(
+        re.compile(r"[ -~\t\n\r]*"), "printable ASCII, tabs and line breaks"
+    ),
     rules_pb2.PATTERN_PROGEN2_SEQUENCE: Alphabet(
         re.compile(r"[ABCDEFGHIKLMNOPQRSTUVWXYZ]*"), "ABCDEFGHIKLMNOPQRSTUVWXYZ"
     ),

@@ -176,8 +176,8 @@ def test_what_does_not_go_together_is_refused(
 def test_bad_sequences_are_refused() -> None:
     forward_only = ForwardOptions.build(served(), ["norm"])
     reverse = ForwardOptions.build(served(), ["norm"], strand=Strand.REVERSE_COMPLEMENT)
-    with pytest.raises(InvalidSequence, match="sequence: character 3 is not printable"):
-        ForwardItem.build(served(), "ACG\t", forward_only)
+    with pytest.raises(InvalidSequence, match="sequence: character 3 is no printable"):
+        ForwardItem.build(served(), "ACG\v", forward_only)
     with pytest.raises(InvalidSequence, match="sequence: character 1, '-'"):
         ForwardItem.build(served(), "A-G", reverse)
     with pytest.raises(SequenceTooLong, match="has 11 bases; this model takes at most 10"):

@@ -16,13 +16,17 @@ IUPAC = "ACGTRYSWKMBDHVN"
 
 
 def test_a_token_is_a_byte() -> None:
-    assert tokenize("ACGTacgt N|~").tolist() == list(b"ACGTacgt N|~")
-    assert text_of(tokenize("ACGTacgt N|~")) == "ACGTacgt N|~"
+    text = ">a b|~\r\nACGTacgt\tN\n"
+    assert tokenize(text).tolist() == list(text.encode("ascii"))
+    assert text_of(tokenize(text)) == text
 
 
-@pytest.mark.parametrize(("sequence", "place"), [("ACG\n", 3), ("\0", 0), ("AC\x7f", 2), ("AÄ", 1)])
-def test_what_is_not_printable_ascii_is_refused_with_its_place(sequence: str, place: int) -> None:
-    with pytest.raises(InvalidSequence, match=f"character {place} is not printable ASCII"):
+@pytest.mark.parametrize(
+    ("sequence", "place"), [("ACG\v", 3), ("\n\0", 1), ("AC\x7f", 2), ("AÄ", 1), ("\x1b", 0)]
+)
+def test_other_characters_are_refused_with_their_place(sequence: str, place: int) -> None:
+    said = f"character {place} is no printable ASCII, tab or line break"
+    with pytest.raises(InvalidSequence, match=said):
         tokenize(sequence)
 
 

@@ -12,7 +12,7 @@ BASE_IDS = tuple(BASES.encode("ascii"))
 BOS_ID = 0
 PADDING_ID = 1
 
-_FIRST_PRINTABLE, _LAST_PRINTABLE = 32, 126
+_PRINTABLE = range(32, 127)
 _CODES, _COMPLEMENTS = "ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN"
 _NO_COMPLEMENT = 0
 
@@ -26,6 +26,7 @@ def _complement_table() -> Tokens:
 
 _COMPLEMENT = _complement_table()
 _IS_BASE = np.isin(np.arange(256), BASE_IDS)
+_IS_TEXT = np.isin(np.arange(256), [*_PRINTABLE, *b"\t\n\r"])
 
 
 def tokenize(sequence: str, field: str = "sequence") -> Tokens:
@@ -33,15 +34,15 @@ def tokenize(sequence: str, field: str = "sequence") -> Tokens:
     if not sequence:
         raise InvalidSequence.at(field, "is empty")
     ids = np.frombuffer(sequence.encode("utf-8"), dtype=np.uint8)
-    bad = np.flatnonzero((ids < _FIRST_PRINTABLE) | (ids > _LAST_PRINTABLE))
+    bad = np.flatnonzero(~_IS_TEXT[ids])
     if bad.size:
         # before the first byte that is not ASCII, bytes and characters are counted alike
-        raise InvalidSequence.at(field, f"character {bad[0]} is not printable ASCII")
+        raise InvalidSequence.at(field, f"character {bad[0]} is no printable ASCII, tab or line break")
     return ids
 
 
 def text_of(token_ids: Tokens) -> str:
-    """The characters of printable ids."""
+    """The characters of ids of text."""
     return token_ids.tobytes().decode("ascii")
 
 

@@ -28,9 +28,9 @@ if _version_not_supported:
 class Evo2ServiceStub:
     """Evo 2, a DNA language model that reads from left to right.
 
-    A token is one character. Sequences are any printable ASCII, read as they are: lower case is not upper case. Positions are
-    0-based and half-open, row i of every array is base i, nothing is added before the first base unless asked for, and the
-    logits of row i predict base i + 1. Logarithms are natural.
+    A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
+    case, and a line break is a token. Positions are 0-based and half-open, row i of every array is base i, nothing is added
+    before the first base unless asked for, and the logits of row i predict base i + 1. Logarithms are natural.
     """
 
     def __init__(self, channel):
@@ -84,9 +84,9 @@ class Evo2ServiceStub:
 class Evo2ServiceServicer:
     """Evo 2, a DNA language model that reads from left to right.
 
-    A token is one character. Sequences are any printable ASCII, read as they are: lower case is not upper case. Positions are
-    0-based and half-open, row i of every array is base i, nothing is added before the first base unless asked for, and the
-    logits of row i predict base i + 1. Logarithms are natural.
+    A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
+    case, and a line break is a token. Positions are 0-based and half-open, row i of every array is base i, nothing is added
+    before the first base unless asked for, and the logits of row i predict base i + 1. Logarithms are natural.
     """
 
     def Generate(self, request, context):
@@ -203,9 +203,9 @@ def add_Evo2ServiceServicer_to_server(servicer, server):
 class Evo2Service:
     """Evo 2, a DNA language model that reads from left to right.
 
-    A token is one character. Sequences are any printable ASCII, read as they are: lower case is not upper case. Positions are
-    0-based and half-open, row i of every array is base i, nothing is added before the first base unless asked for, and the
-    logits of row i predict base i + 1. Logarithms are natural.
+    A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
+    case, and a line break is a token. Positions are 0-based and half-open, row i of every array is base i, nothing is added
+    before the first base unless asked for, and the logits of row i predict base i + 1. Logarithms are natural.
     """
 
     @staticmethod

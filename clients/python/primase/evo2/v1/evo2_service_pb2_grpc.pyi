@@ -29,9 +29,9 @@ GRPC_VERSION: str
 class Evo2ServiceStub:
     """Evo 2, a DNA language model that reads from left to right.
 
-    A token is one character. Sequences are any printable ASCII, read as they are: lower case is not upper case. Positions are
-    0-based and half-open, row i of every array is base i, nothing is added before the first base unless asked for, and the
-    logits of row i predict base i + 1. Logarithms are natural.
+    A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
+    case, and a line break is a token. Positions are 0-based and half-open, row i of every array is base i, nothing is added
+    before the first base unless asked for, and the logits of row i predict base i + 1. Logarithms are natural.
     """
 
     @_typing.overload
@@ -67,9 +67,9 @@ class Evo2ServiceStub:
 class Evo2ServiceAsyncStub(Evo2ServiceStub):
     """Evo 2, a DNA language model that reads from left to right.
 
-    A token is one character. Sequences are any printable ASCII, read as they are: lower case is not upper case. Positions are
-    0-based and half-open, row i of every array is base i, nothing is added before the first base unless asked for, and the
-    logits of row i predict base i + 1. Logarithms are natural.
+    A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
+    case, and a line break is a token. Positions are 0-based and half-open, row i of every array is base i, nothing is added
+    before the first base unless asked for, and the logits of row i predict base i + 1. Logarithms are natural.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -101,9 +101,9 @@ class Evo2ServiceAsyncStub(Evo2ServiceStub):
 class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
     """Evo 2, a DNA language model that reads from left to right.
 
-    A token is one character. Sequences are any printable ASCII, read as they are: lower case is not upper case. Positions are
-    0-based and half-open, row i of every array is base i, nothing is added before the first base unless asked for, and the
-    logits of row i predict base i + 1. Logarithms are natural.
+    A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
+    case, and a line break is a token. Positions are 0-based and half-open, row i of every array is base i, nothing is added
+    before the first base unless asked for, and the logits of row i predict base i + 1. Logarithms are natural.
     """
 
     @_abc_1.abstractmethod

@@ -33,7 +33,7 @@ class _PatternEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pattern.Value
     PATTERN_ESM2_RESIDUES: _Pattern.ValueType  # 2
     """Protein for ESM-2 without `<mask>`: the letters ACDEFGHIKLMNPQRSTVWY, BXZUO, and the marks `-` and `.`."""
     PATTERN_EVO2_SEQUENCE: _Pattern.ValueType  # 3
-    """Text for Evo 2: any printable ASCII character (32 to 126), never changed."""
+    """Text for Evo 2: any printable ASCII character (32 to 126), tab, line feed and carriage return, never changed."""
     PATTERN_PROGEN2_SEQUENCE: _Pattern.ValueType  # 4
     """Protein for ProGen2: the 25 letters ABCDEFGHIKLMNOPQRSTUVWXYZ, upper case (no J)."""
     PATTERN_MODEL_NAME: _Pattern.ValueType  # 5
@@ -49,7 +49,7 @@ PATTERN_ESM2_SEQUENCE: Pattern.ValueType  # 1
 PATTERN_ESM2_RESIDUES: Pattern.ValueType  # 2
 """Protein for ESM-2 without `<mask>`: the letters ACDEFGHIKLMNPQRSTVWY, BXZUO, and the marks `-` and `.`."""
 PATTERN_EVO2_SEQUENCE: Pattern.ValueType  # 3
-"""Text for Evo 2: any printable ASCII character (32 to 126), never changed."""
+"""Text for Evo 2: any printable ASCII character (32 to 126), tab, line feed and carriage return, never changed."""
 PATTERN_PROGEN2_SEQUENCE: Pattern.ValueType  # 4
 """Protein for ProGen2: the 25 letters ABCDEFGHIKLMNOPQRSTUVWXYZ, upper case (no J)."""
 PATTERN_MODEL_NAME: Pattern.ValueType  # 5
