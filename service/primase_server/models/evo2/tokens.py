@@ -37,7 +37,8 @@ def tokenize(sequence: str, field: str = "sequence") -> Tokens:
     bad = np.flatnonzero(~_IS_TEXT[ids])
     if bad.size:
         # before the first byte that is not ASCII, bytes and characters are counted alike
-        raise InvalidSequence.at(field, f"character {bad[0]} is no printable ASCII, tab or line break")
+        said = f"character {bad[0]} is no printable ASCII, tab or line break"
+        raise InvalidSequence.at(field, said)
     return ids
 
 
