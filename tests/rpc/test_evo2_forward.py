@@ -142,7 +142,7 @@ def test_other_types_of_numbers_are_refused(live: Live, data_type: Any, why: str
 
 def test_in_a_stream_a_bad_item_fails_alone(live: Live) -> None:
     options = forward_options("norm", strand=pb.STRAND_REVERSE_COMPLEMENT)
-    request = stream_forward_request("ACGT", "AC\n", "", "A-G", "ACG", options=options)
+    request = stream_forward_request("ACGT", "AC\x01", "", "A-G", "ACG", options=options)
     responses = list(live.evo2.StreamForward(request))
     assert refusals(responses) == {
         1: {"items[1].sequence": "INVALID_SEQUENCE"},

@@ -132,7 +132,7 @@ def test_many_alternatives_are_cut_into_messages(live: Live) -> None:
 
 
 def test_in_a_stream_a_bad_sequence_fails_alone(live: Live) -> None:
-    responses = list(live.evo2.StreamScoreSequences(stream_request("A", "AC\n", "ACGT", "")))
+    responses = list(live.evo2.StreamScoreSequences(stream_request("A", "AC\x01", "ACGT", "")))
     assert [response.item_index for response in responses] == [0, 1, 2, 3]
     refused = [Refusal.of(responses[index].failed) for index in (0, 1, 3)]
     assert [refusal.fields for refusal in refused] == [

@@ -50,7 +50,7 @@ WANTED: Mapping[str, dict[str, Any]] = {
     "sum": {"score": ScoreOptions(log_probs=True)},
     "score": {"score": ScoreOptions(log_probs=True, entropies=True, num_alternatives=4)},
 }
-LENGTHS = (60, 250, 1000)
+LENGTHS = (60, 1000)
 
 
 @cache

@@ -41,7 +41,7 @@ class BaseScores:
     @property
     def num_alternatives(self) -> int:
         """Alternatives of each base."""
-        return self.alternative_ids.shape[1]
+        return int(self.alternative_ids.shape[1])
 
     @property
     def num_bytes(self) -> int:
