@@ -9,7 +9,6 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
 
 import grpc
 import pytest
@@ -18,15 +17,10 @@ from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.tensors import SliceOrder
 from tests.e2e.server import Server, serving
+from tests.outside import outside
 from tests.resident import watched
 
-REPOSITORY = Path(__file__).parents[2]
-GENOME = Path(
-    os.environ.get(
-        "PRIMASE_ECOLI_GENOME",
-        REPOSITORY.parent / "shared/data/genomes/GCF_000005845.2_ASM584v2_genomic.fna.gz",
-    )
-)
+GENOME = "data/genomes/GCF_000005845.2_ASM584v2_genomic.fna.gz"
 NUM_BASES = 4_641_652
 WINDOW_BASES = 50_000
 SCORED_BASES = int(os.environ.get("PRIMASE_ECOLI_SCORED_BASES", "8000"))
@@ -41,7 +35,7 @@ MIB = 1 << 20
 @cache
 def genome() -> str:
     """The whole chromosome."""
-    with gzip.open(GENOME, "rt") as file:
+    with gzip.open(outside(GENOME), "rt") as file:
         header, *lines = file.read().split("\n")
     assert header.startswith(">NC_000913.3")
     return "".join(lines)

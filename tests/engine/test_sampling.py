@@ -1,7 +1,6 @@
 """Drawing tokens: the distributions of the official code, and each row by itself."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 
 from primase_server.engine.generation import Sampling, TokenReport
 from primase_server.engine.sampling import Draws, Wish, draw, kept_probabilities
+from tests.outside import outside
 
-SAMPLING = Path(__file__).parents[3] / "shared/goldens/vortex/tiny_7b1m/sampling.npz"
+SAMPLING = "goldens/vortex/tiny_7b1m/sampling.npz"
 PLAIN = TokenReport()
 SETTINGS = {
     "k4_p1.0_T1.0": Sampling(1.0, 4, 1.0),
@@ -35,7 +35,7 @@ def drawn(logits: torch.Tensor, wish: Wish, numbers: list[float]) -> Draws:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_distribution_is_that_of_the_official_code(name: str) -> None:
-    with np.load(SAMPLING, allow_pickle=False) as golden:
+    with np.load(outside(SAMPLING), allow_pickle=False) as golden:
         found = distribution(golden["logits"], SETTINGS[name])
         assert np.abs(found - golden[f"probs_{name}"]).max() < 1e-6
 

@@ -2,9 +2,7 @@
 
 import importlib.util
 
-from tests.models.evo2.goldens import FOLDER
-
-collect_ignore = [] if FOLDER.is_dir() else ["test_goldens.py"]
+collect_ignore = []
 if importlib.util.find_spec("vortex") is None:  # it installs on no Python above 3.12
     collect_ignore += [
         "test_goldens.py",

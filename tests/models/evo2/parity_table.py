@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from tests.models.evo2 import running
-from tests.models.evo2.goldens import FOLDER, INTERPOLATED, PLAIN, golden, model
+from tests.models.evo2.goldens import INTERPOLATED, PLAIN, golden, model
 from tests.models.evo2.mutations import IN_CHUNKS, MUTATIONS
 from tests.models.evo2.observers import TakeAll
 from tests.models.evo2.reference import full_forward
@@ -21,8 +21,7 @@ Row = tuple[str, ...]
 
 def main() -> None:
     torch.set_num_threads(1)
-    if FOLDER.is_dir():
-        _print(("stored outputs of the official code", "relative error"), _golden_rows())
+    _print(("stored outputs of the official code", "relative error"), _golden_rows())
     _print(("the official code, live", "relative error"), _live_rows())
     _print(("mutation", "positions divided by 128", "not divided"), _mutation_rows())
     _print(("bfloat16, logits", "largest", "root mean square"), _half_rows())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.models.evo2 import running
-from tests.models.evo2.goldens import FOLDER, INTERPOLATED, PLAIN, golden, model
+from tests.models.evo2.goldens import INTERPOLATED, PLAIN, folder, golden, model
 from tests.models.evo2.observers import TakeAll
 from tests.models.evo2.reference import build_golden, full_forward, prefill
 from tests.models.evo2.running import CPU_TOLERANCE, relative_error
@@ -70,7 +70,7 @@ def test_any_prompt_and_then_steps(name: str) -> None:
 @pytest.mark.parametrize("num_tokens", [40, 150])
 def test_states(num_tokens: int) -> None:
     tokens = golden(INTERPOLATED, "full_fp32.npz")["tokens"][:1, :num_tokens]
-    ours, official = model(INTERPOLATED), build_golden(FOLDER / INTERPOLATED)
+    ours, official = model(INTERPOLATED), build_golden(folder(INTERPOLATED))
     state = ours.new_state()
     running.extend(ours, [tokens[0]], [state])
     expected = prefill(official, tokens)
@@ -92,5 +92,5 @@ def test_states(num_tokens: int) -> None:
 
 def test_the_live_reference_is_the_official_code() -> None:
     expected = golden(PLAIN, "full_fp32.npz")
-    found = full_forward(build_golden(FOLDER / PLAIN), expected["tokens"])
+    found = full_forward(build_golden(folder(PLAIN)), expected["tokens"])
     assert relative_error(found, expected["logits"]) < CPU_TOLERANCE

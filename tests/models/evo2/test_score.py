@@ -11,14 +11,12 @@ from primase_server.errors import InvalidRequest, InvalidSequence, SequenceTooLo
 from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.evo2.score import BaseScores, ScoreItem, ScoreItemOptions, ScoreResult
 from primase_server.models.evo2.strands import Strand
-from tests.models.evo2.goldens import FOLDER, INTERPOLATED, model
+from tests.models.evo2.goldens import INTERPOLATED, folder, model
 from tests.models.evo2.items import dna, log_softmax, reversed_complement, run_item, runner, served
 
 SEQUENCE = dna(300)
 CHUNKS = (1024, 299, 256, 13)
 BY_STRAND = [Strand.FORWARD, Strand.REVERSE_COMPLEMENT, Strand.BOTH]
-
-needs_goldens = pytest.mark.skipif(not FOLDER.is_dir(), reason="the stored outputs are not here")
 
 
 def score(
@@ -38,11 +36,10 @@ def official() -> Evo2Runner:
     return Evo2Runner(model(INTERPOLATED), runner().weights)
 
 
-@needs_goldens
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.parametrize("chunk_tokens", [1024, 5])
 def test_scores_are_those_of_the_official_code(index: int, chunk_tokens: int) -> None:
-    stored = json.loads((FOLDER / INTERPOLATED / "scores.json").read_text())
+    stored = json.loads((folder(INTERPOLATED) / "scores.json").read_text())
     expected, sequence = stored["fp32"], stored["seqs"][index]
     by = official()
     for bos in (0, 1):
