@@ -6,6 +6,7 @@ import signal
 
 import structlog
 
+from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
 from primase_server.gateway_process import GatewayProcess
@@ -116,7 +117,10 @@ class App:
             served.set_unverified(loaded.runner, loaded.doubt)
             return
         limits = engine_limits(self.settings.limits, loaded.room)
-        self.engine.add_model(served.name, loaded.runner, limits, self.settings.device)
+        generation = None
+        if loaded.generator is not None:
+            generation = GenerationScheduler(loaded.generator, limits)
+        self.engine.add_model(served.name, loaded.runner, limits, self.settings.device, generation)
         served.set_ready(loaded.runner, loaded.doubt, loaded.room)
 
 

@@ -75,9 +75,11 @@ class Limits:
     max_queued_bytes: int = 2048 * MIB
     max_batch_tokens: int = CPU_BATCH_TOKENS
     max_batch_bytes: int = 4096 * MIB
-    max_state_bytes: int | None = None  # half of what the device has free
+    # half of what the device has free; generation has a half of it, other work the other
+    max_state_bytes: int | None = None
     max_pending_result_bytes: int = 16 * MIB
     max_step_s: float = 1.0
+    heartbeat_s: float = 15.0
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ class CountingScheduler:
         if recipient in self.rows:
             self.rows[recipient].num_unread -= num_bytes
 
+    def heartbeat(self, recipient: Recipient) -> None: ...
+
     def forget(self, recipient: Recipient) -> None:
         self.rows.pop(recipient, None)
 

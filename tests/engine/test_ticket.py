@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from primase_server.engine.events import ItemFailed
+from primase_server.engine.events import Heartbeat, ItemFailed
 from primase_server.engine.scheduler import Delivery
 from primase_server.engine.ticket import LocalTicket
 from primase_server.errors import Cancelled, DeadlineExpired, InternalError, PrimaseError
@@ -15,9 +15,13 @@ from tests.engine.toys import indices, read_all
 @dataclass
 class Keeper:
     heard: list[object] = field(default_factory=list)
+    beat: Heartbeat | None = None
 
     def ticket_read(self, num_bytes: int) -> None:
         self.heard.append(num_bytes)
+
+    def ticket_heartbeat(self) -> Heartbeat | None:
+        return self.beat
 
     def ticket_ended(self, error: PrimaseError | None) -> None:
         self.heard.append(type(error).__name__ if error else "ended")

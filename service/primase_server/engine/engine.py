@@ -1,10 +1,10 @@
 """What callers of an engine rely on, whether it runs in this process or in another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from primase_server.engine.events import Event
+from primase_server.engine.events import Event, Heartbeat
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
 
@@ -26,6 +26,16 @@ class QueueState:
     running_tokens: int
     tokens_per_s: float
 
+    def with_other(self, other: "QueueState") -> "QueueState":
+        """Two kinds of work of one model, taken together; the faster one's speed."""
+        return QueueState(
+            queued_tokens=self.queued_tokens + other.queued_tokens,
+            queued_bytes=self.queued_bytes + other.queued_bytes,
+            queued_items=self.queued_items + other.queued_items,
+            running_tokens=self.running_tokens + other.running_tokens,
+            tokens_per_s=max(self.tokens_per_s, other.tokens_per_s),
+        )
+
 
 class Ticket(Protocol):
     """One accepted job: an async iterator of its events, for one reader.
@@ -43,6 +53,15 @@ class Ticket(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 
+    async def take(self, max_bytes: int, timeout_s: float | None = None) -> Sequence[Event]:
+        """All unread events of at most so many bytes, but at least one; none after the last.
+
+        Waits for one. Raises TimeoutError where none comes in time, else as the iterator.
+        """
+
+    def heartbeat(self) -> Heartbeat | None:
+        """How far a generation is; None of other work, and of what has ended."""
+
     def cancel(self) -> None:
         """Give the job up: its queued work is freed before the next step. Idempotent."""
 
@@ -58,7 +77,7 @@ class Engine(Protocol):
         """
 
     def queue_state(self, name: str) -> QueueState:
-        """The one-shot work of one model; raises UnknownModel or ModelNotReady."""
+        """All work of one model; raises UnknownModel or ModelNotReady."""
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until no job is queued or running; raises TimeoutError. Does not refuse new jobs."""

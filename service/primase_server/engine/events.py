@@ -9,6 +9,9 @@ one Finished or Failed; `sequence_number` counts the events of the pair from 0.
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from primase_server.errors import PrimaseError
 
 
@@ -84,7 +87,7 @@ class Tokens(_PairEvent):
     elapsed_s: tuple[float, ...] | None = None
     alternative_ids: tuple[tuple[int, ...], ...] | None = None
     alternative_log_probs: tuple[tuple[float, ...], ...] | None = None
-    logits: object | None = None
+    logits: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from primase_server.engine.events import (
     Failed,
     Finished,
     FinishReason,
+    Heartbeat,
     Started,
     Timings,
     Tokens,
@@ -21,6 +22,7 @@ from primase_server.errors import InternalError, PrimaseError
 
 TOKEN_BYTES = 64
 LOGIT_BYTES = 4
+ALTERNATIVE_BYTES = 8
 
 
 class Generating:
@@ -61,7 +63,7 @@ class Generating:
         """End the prompts that can never run; the others stay to be taken, in order."""
         sound: list[Prompt] = []
         for prompt in self.prompts:
-            if (error := why(prompt)) is None:
+            if (error := prompt.error or why(prompt)) is None:
                 sound.append(prompt)
             else:
                 yield from prompt.fail(error)
@@ -100,14 +102,17 @@ class Holder:
 class Prompt(Holder):
     """One item: read once, in chunks, then continued by each of its samples from its state.
 
-    logits: after its last token, once all of it is read. first: its first sample, from when there
-    is room for it. next_sample: the first that has no room yet, if any.
+    error: why it cannot be read at all. logits: after its last token, once all of it is read.
+    first: its first sample, from when there is room for it. next_sample: the first that has no room
+    yet, if any.
     """
 
     def __init__(self, owner: Generating, item_index: int) -> None:
         super().__init__(owner)
         self.item_index = item_index
-        self.token_ids = owner.job.prompts[item_index]
+        given = owner.job.prompts[item_index]
+        self.error = given if isinstance(given, PrimaseError) else None
+        self.token_ids = () if isinstance(given, PrimaseError) else given
         self.num_read = 0
         self.logits: Logits | None = None
         self.num_passed_over = 0
@@ -141,6 +146,10 @@ class Prompt(Holder):
         end = (self.num_read // chunk_tokens + 1) * chunk_tokens
         return self.token_ids[self.num_read : end]
 
+    def heartbeat(self, queue_position: int) -> Heartbeat:
+        """Of its first sample that has not ended."""
+        return Heartbeat(self.item_index, 0, 0, queue_position, self.num_read)
+
     def take_sample(self) -> "Sample":
         """The next of its samples, which has its room now."""
         sample = self.next_sample
@@ -173,8 +182,9 @@ class Sample(Holder):
     @property
     def name(self) -> Name:
         """Of the random number of its next token."""
-        position = self.owner.job.num_drawn_before + len(self.new_ids)
-        return self.owner.seed, self.prompt.item_index, self.sample_index, position
+        job = self.owner.job
+        item, sample = job.first_item + self.prompt.item_index, job.first_sample + self.sample_index
+        return self.owner.seed, item, sample, job.num_drawn_before + len(self.new_ids)
 
     def accept(self, draws: Draws, row: int, now_s: float) -> Iterator[Delivery]:
         """Take its next token, and tell of it."""
@@ -190,16 +200,25 @@ class Sample(Holder):
         if (reason := self._reason()) is not None:
             yield self._finished(reason, now_s)
 
+    def heartbeat(self) -> Heartbeat:
+        num_read = self.prompt.num_read
+        return Heartbeat(self.prompt.item_index, self.sample_index, self._num_events, 0, num_read)
+
     def fail(self, error: PrimaseError) -> Delivery:
         self._end()
         return self.owner.tell(Failed(*self._place(), error))
 
     def _reason(self) -> FinishReason | None:
         for stop in self.owner.job.stop:
-            if tuple(self.new_ids[-len(stop) :]) == stop:
+            if self._last_drawn(len(stop)) == stop:
                 return FinishReason.STOP_SEQUENCE
         done = len(self.new_ids) == self.owner.job.max_new_tokens
         return FinishReason.LENGTH if done else None
+
+    def _last_drawn(self, most: int) -> tuple[int, ...]:
+        num_before = min(self.owner.job.num_drawn_before, max(0, most - len(self.new_ids)))
+        before = self.prompt.token_ids[len(self.prompt.token_ids) - num_before :]
+        return (*before, *self.new_ids[-most:])
 
     def _end(self) -> None:
         self.is_over = True
@@ -217,7 +236,9 @@ class Sample(Holder):
     def _tokens(self, draws: Draws, row: int, now_s: float) -> Delivery:
         report = self.owner.job.report
         elapsed_s, self._last_s = now_s - self._last_s, now_s
-        logits = draws.logits[row] if report.logits and draws.logits is not None else None
+        logits = (
+            draws.logits[row, None].copy() if report.logits and draws.logits is not None else None
+        )
         ids, log_probs = draws.alternatives(row, report.num_alternatives)
         event = Tokens(
             *self._place(),
@@ -229,7 +250,8 @@ class Sample(Holder):
             alternative_log_probs=(log_probs,) if report.num_alternatives else None,
             logits=logits,
         )
-        num_bytes = TOKEN_BYTES + (0 if logits is None else logits.size * LOGIT_BYTES)
+        num_bytes = TOKEN_BYTES + ALTERNATIVE_BYTES * len(ids)
+        num_bytes += 0 if logits is None else logits.size * LOGIT_BYTES
         return self.owner.tell(event, num_bytes)
 
     def _finished(self, reason: FinishReason, now_s: float) -> Delivery:

@@ -1,8 +1,12 @@
 """Streaming generation: what a caller asks for. Token ids only; text is the edge's affair."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+
+from primase_server.errors import PrimaseError
+
+TOKEN_ID_BYTES = 8
 
 
 class Determinism(Enum):
@@ -41,19 +45,22 @@ class TokenReport:
 class GenerationJob:
     """Prompts to continue; every (item, sample) pair is a stream of its own.
 
-    prompts: token ids, one row for each item.
+    prompts: token ids, one row for each item; one already known to be bad is its error, and is
+        reported in its place.
     max_new_tokens: for each pair; at least 1.
     stop: a pair ends once its new tokens end with one of these.
     allowed_tokens: only these may be drawn; None allows all.
     seed: names the random streams with (item, sample); None lets the engine draw one.
     num_drawn_before: the last so many tokens of every prompt were drawn before, by the same seed:
-        the random streams go on behind them.
+        the random streams and the search for `stop` go on behind them.
+    first_item, first_sample: what the first item and its first sample are called in the names of
+        random streams.
     flow, deadline_s: as in `Job`.
     """
 
     model: str
     request_id: str
-    prompts: Sequence[tuple[int, ...]]
+    prompts: Sequence[tuple[int, ...] | PrimaseError]
     max_new_tokens: int
     num_samples: int = 1
     sampling: Sampling = field(default=Sampling())
@@ -63,6 +70,8 @@ class GenerationJob:
     determinism: Determinism = Determinism.BEST_EFFORT
     report: TokenReport = field(default=TokenReport())
     num_drawn_before: int = 0
+    first_item: int = 0
+    first_sample: int = 0
     flow: str = ""
     deadline_s: float | None = None
 
@@ -74,9 +83,13 @@ class GenerationJob:
     @property
     def num_bytes(self) -> int:
         """Bytes of the prompts while they wait."""
-        return sum(map(len, self.prompts))
+        return TOKEN_ID_BYTES * sum(map(len, self._sound_prompts()))
 
     @property
     def num_tokens(self) -> int:
         """Tokens at most: each prompt once, then the new tokens of each sample."""
-        return sum(map(len, self.prompts)) + self.num_pairs * self.max_new_tokens
+        num_prompt_tokens = sum(map(len, self._sound_prompts()))
+        return num_prompt_tokens + self.num_pairs * self.max_new_tokens
+
+    def _sound_prompts(self) -> Iterator[tuple[int, ...]]:
+        return (prompt for prompt in self.prompts if not isinstance(prompt, PrimaseError))

@@ -14,6 +14,7 @@ in the middle of a sequence.
 
 from primase_server.engine.admission import Account
 from primase_server.engine.engine import QueueState
+from primase_server.engine.events import Heartbeat
 from primase_server.engine.generating import Generating, Holder, Prompt, Sample
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.generation_runner import GenerationRunner
@@ -56,7 +57,7 @@ class GenerationScheduler:
         return sum(self._bytes_of.values())
 
     def add(self, job: GenerationJob, recipient: Recipient, now_s: float) -> list[Delivery]:
-        if not job.prompts or not all(job.prompts):
+        if not job.prompts or () in job.prompts:
             raise InvalidRequest.at("items", "must not be empty, nor may a prompt be")
         charge = self._account.admit(
             job.num_tokens, job.num_bytes, job.num_pairs, job.deadline_s, now_s
@@ -103,6 +104,17 @@ class GenerationScheduler:
             for holder in (*self._waiting, *self._reading, *self._shared, *self._samples):
                 if holder.owner is generating:
                     self._leave(holder)
+
+    def heartbeat(self, recipient: Recipient) -> Heartbeat | None:
+        owner = self._jobs.get(recipient)
+        for sample in self._samples:
+            if sample.owner is owner:
+                return sample.heartbeat()
+        in_line = sorted((*self._reading, *self._waiting), key=lambda prompt: prompt.finish)
+        for position, prompt in enumerate(in_line):
+            if prompt.owner is owner:
+                return prompt.heartbeat(position if prompt.first is None else 0)
+        return None
 
     def _draw_next(self, step: GenerationStep, most: int) -> None:
         ready = [sample for sample in self._samples if self._may_run(sample)]

@@ -85,7 +85,8 @@ class LocalEngine:
     def queue_state(self, name: str) -> QueueState:
         model = self._model(name)
         with model.loop.changing():
-            return model.one_shot.state
+            state = model.one_shot.state
+            return state.with_other(model.generation.state) if model.generation else state
 
     def submit(self, job: Job | GenerationJob) -> LocalTicket:
         self._require_open()

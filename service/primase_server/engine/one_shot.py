@@ -70,6 +70,9 @@ class OneShotScheduler:
             job.read(num_bytes)
             self._batcher.offer(job)
 
+    def heartbeat(self, recipient: Recipient) -> None:
+        """Nothing: its results come whole."""
+
     def forget(self, recipient: Recipient) -> None:
         if (job := self._jobs.pop(recipient, None)) is not None:
             self._batcher.withdraw(job)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from primase_server.engine.engine import QueueState
-from primase_server.engine.events import Event
+from primase_server.engine.events import Event, Heartbeat
 
 GiveWay = Callable[[], None]
 """Called by a long step between two of its parts: short work of any model may run meanwhile."""
@@ -75,6 +75,9 @@ class Planner(Protocol):
 
     def read(self, recipient: Recipient, num_bytes: int) -> None:
         """The caller has events of `num_bytes`: a paused job may go on."""
+
+    def heartbeat(self, recipient: Recipient) -> Heartbeat | None:
+        """How far a generation is that has told nothing for a while; None of other work."""
 
     def forget(self, recipient: Recipient) -> None:
         """Free all that the job still holds; one not known is no error."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from primase_server.engine.device_loop import DeviceLoop
+from primase_server.engine.events import Heartbeat
 from primase_server.engine.scheduler import Delivery, Planner
 from primase_server.engine.ticket import LocalTicket
 from primase_server.errors import DeadlineExpired, PrimaseError
@@ -35,6 +36,10 @@ class Submission:
     def ticket_read(self, num_bytes: int) -> None:
         with self._loop.changing():
             self._planner.read(self.ticket, num_bytes)
+
+    def ticket_heartbeat(self) -> Heartbeat | None:
+        with self._loop.changing():
+            return self._planner.heartbeat(self.ticket)
 
     def ticket_ended(self, error: PrimaseError | None) -> None:
         if self._timer is not None:

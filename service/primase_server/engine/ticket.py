@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from primase_server.engine.events import Event
+from primase_server.engine.events import Event, Heartbeat
 from primase_server.engine.scheduler import Delivery
 from primase_server.errors import Cancelled, PrimaseError
 
@@ -13,7 +13,10 @@ class TicketKeeper(Protocol):
     """Whoever issued the ticket, told of its life on the event loop."""
 
     def ticket_read(self, num_bytes: int) -> None:
-        """The reader took one event."""
+        """The reader took events of so many bytes."""
+
+    def ticket_heartbeat(self) -> Heartbeat | None:
+        """How far the job is, where it is a generation."""
 
     def ticket_ended(self, error: PrimaseError | None) -> None:
         """Nothing more will come: the last event is here, or the job failed as a whole. Once."""
@@ -37,14 +40,33 @@ class LocalTicket:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._unread:
-            if self._error is not None:
-                raise self._error
-            if self._has_ended:
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        return self._read_next()
+        if not await self._has_unread():
+            raise StopAsyncIteration
+        delivery = self._unread.popleft()
+        self._told_read(delivery.num_bytes)
+        return delivery.event
+
+    async def take(self, max_bytes: int, timeout_s: float | None = None) -> list[Event]:
+        """All unread events that fit, but at least one; none after the last.
+
+        Waits for one. Raises TimeoutError where none comes in time.
+        """
+        if not self._unread:
+            async with asyncio.timeout(timeout_s):
+                if not await self._has_unread():
+                    return []
+        first = self._unread.popleft()
+        events, num_bytes = [first.event], first.num_bytes
+        while self._unread and num_bytes + self._unread[0].num_bytes <= max_bytes:
+            delivery = self._unread.popleft()
+            events.append(delivery.event)
+            num_bytes += delivery.num_bytes
+        self._told_read(num_bytes)
+        return events
+
+    def heartbeat(self) -> Heartbeat | None:
+        """How far a generation is; None of other work, and of what has ended."""
+        return self._keeper.ticket_heartbeat()
 
     def cancel(self) -> None:
         """Give the job up and drop what is unread; a reader still waiting gets Cancelled."""
@@ -67,11 +89,20 @@ class LocalTicket:
         if delivery.is_last:
             self._end()
 
-    def _read_next(self) -> Event:
-        delivery = self._unread.popleft()
-        self._keeper.ticket_read(delivery.num_bytes)
+    async def _has_unread(self) -> bool:
+        """Wait for an event; False after the last. Raises the job's error."""
+        while not self._unread:
+            if self._error is not None:
+                raise self._error
+            if self._has_ended:
+                return False
+            self._changed.clear()
+            await self._changed.wait()
+        return True
+
+    def _told_read(self, num_bytes: int) -> None:
+        self._keeper.ticket_read(num_bytes)
         self._notice_empty()
-        return delivery.event
 
     def _end(self) -> None:
         self._has_ended = True

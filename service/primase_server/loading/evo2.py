@@ -13,6 +13,7 @@ from primase_server.loading.precision import dtype_of, products_for
 from primase_server.loading.sources import DEMO, FIXTURE, RANDOM, kind_of, seed_of
 from primase_server.models.card import WeightsSource
 from primase_server.models.evo2 import weights as evo2
+from primase_server.models.evo2.generator import Evo2Generator
 from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.families import EVO2
 from primase_server.models.hub import catalogue
@@ -35,7 +36,8 @@ def load(served: ServedModel, source: str, settings: Settings) -> Loaded:
     notes += (verdict.note, verdict.doubt and f"UNVERIFIED: {verdict.doubt}")
     note = "; ".join(filter(None, notes))
     runner = Evo2Runner(loaded.model, weights, note, loaded.variant)
-    return Loaded(runner, verdict.doubt, room_on(devices, settings.limits))
+    room = room_on(devices, settings.limits).halved()
+    return Loaded(runner, verdict.doubt, room, Evo2Generator(loaded.model))
 
 
 def read(

@@ -1,6 +1,6 @@
 """How much of a device one model may use beside its weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -9,3 +9,7 @@ class Room:
 
     batch_bytes: int
     state_bytes: int
+
+    def halved(self) -> "Room":
+        """What each of two kinds of work has, where they carry states side by side."""
+        return replace(self, state_bytes=self.state_bytes // 2)

@@ -3,12 +3,10 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import NoReturn
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase_server.engine.engine import Engine
-from primase_server.errors import NotServed
 from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.evo2.work import (
     BaseScores,
@@ -20,9 +18,10 @@ from primase_server.models.evo2.work import (
     VariantScores,
 )
 from primase_server.models.registry import Registry
-from primase_server.rpc import evo2_messages, evo2_requests
+from primase_server.rpc import evo2_generate, evo2_messages, evo2_requests
 from primase_server.rpc.call import Context, ready
 from primase_server.rpc.evo2_estimate import forward_bytes, score_bytes
+from primase_server.rpc.generating import collect, stream
 from primase_server.rpc.jobs import answer_each, build_all, finish_all, usage_of, value_of
 from primase_server.rpc.unary import require_unary
 from primase_server.settings import Limits
@@ -36,13 +35,25 @@ class Evo2Servicer(evo2_service_pb2_grpc.Evo2ServiceServicer):
         self._registry = registry
         self._limits = limits
 
-    async def Generate(self, request: pb.GenerateRequest, context: Context) -> NoReturn:
-        """Refused."""
-        raise NotServed("no model answers primase.evo2.v1.Evo2Service.Generate here")
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
+        """Continuations of every prompt, in one message."""
+        model, runner = ready(self._registry, request.model, Evo2Runner)
+        served = evo2_requests.within(runner.served, self._limits, model.room)
+        generation = await evo2_generate.unary(request, model.name, runner, served)
+        num_bytes = evo2_generate.response_bytes(request, generation, runner.config.vocabulary_size)
+        require_unary(num_bytes, self._limits, "StreamGenerate")
+        return evo2_generate.response(request, await collect(self._engine, generation))
 
-    def StreamGenerate(self, request: pb.StreamGenerateRequest, context: Context) -> NoReturn:
-        """Refused."""
-        raise NotServed("no model answers primase.evo2.v1.Evo2Service.StreamGenerate here")
+    async def StreamGenerate(
+        self, request: pb.StreamGenerateRequest, context: Context
+    ) -> AsyncGenerator[pb.StreamGenerateResponse]:
+        """The same as they are drawn; a bad item fails alone."""
+        model, runner = ready(self._registry, request.model, Evo2Runner)
+        served = evo2_requests.within(runner.served, self._limits, model.room)
+        generation = await evo2_generate.streamed(request, model.name, runner, served)
+        async with aclosing(stream(self._engine, generation, self._limits.heartbeat_s)) as told:
+            async for message in told:
+                yield evo2_generate.stream_response(message)
 
     async def Forward(self, request: pb.ForwardRequest, context: Context) -> pb.ForwardResponse:
         """Values of layers of every sequence, in one message."""

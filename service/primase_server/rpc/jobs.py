@@ -10,7 +10,7 @@ from google.rpc import status_pb2
 
 from primase.type.v1 import usage_pb2
 from primase_server.engine.engine import Engine
-from primase_server.engine.events import ItemFailed, ItemFinished, ItemPart
+from primase_server.engine.events import Failed, ItemFailed, ItemFinished, ItemPart
 from primase_server.engine.job import Item, Job
 from primase_server.errors import (
     InternalError,
@@ -26,24 +26,25 @@ from primase_server.rpc.validation import violations
 
 Entry = TypeVar("Entry", bound=Message)
 Work = TypeVar("Work", bound=Item)
+Built = TypeVar("Built")
 Answer = TypeVar("Answer", bound=Message)
 Result = TypeVar("Result")
-Build = Callable[[Entry], Work]
+Build = Callable[[Entry], Built]
 Outcome = ItemPart | ItemFinished | ItemFailed
 
 
 async def build_each(
-    entries: Sequence[Entry], build: Build[Entry, Work]
-) -> list[Work | PrimaseError]:
+    entries: Sequence[Entry], build: Build[Entry, Built]
+) -> list[Built | PrimaseError]:
     """Every entry as work, or the error that is reported in its place."""
     if sum(entry.ByteSize() for entry in entries) > LARGE_REQUEST_BYTES:
         return await asyncio.to_thread(_build_each, entries, build)
     return _build_each(entries, build)
 
 
-async def build_all(entries: Sequence[Entry], build: Build[Entry, Work]) -> list[Work]:
+async def build_all(entries: Sequence[Entry], build: Build[Entry, Built]) -> list[Built]:
     """Every entry as work. Raises one InvalidRequest that names every bad one."""
-    items: list[Work] = []
+    items: list[Built] = []
     broken: list[Violation] = []
     for index, item in enumerate(await build_each(entries, build)):
         if isinstance(item, InvalidRequest):
@@ -135,23 +136,23 @@ def usage_of(items: Sequence[Item]) -> usage_pb2.Usage:
     return usage_pb2.Usage(num_prompt_tokens=sum(item.num_tokens for item in items))
 
 
-def failed_status(outcome: ItemFailed) -> status_pb2.Status:
+def failed_status(outcome: ItemFailed | Failed) -> status_pb2.Status:
     """The status that a stream reports for one item."""
     return to_status(in_place(outcome), current_call().request_id)
 
 
-def in_place(outcome: ItemFailed) -> PrimaseError:
+def in_place(outcome: ItemFailed | Failed) -> PrimaseError:
     """The item's error with field paths from the request down."""
     if isinstance(outcome.error, InvalidRequest):
         return outcome.error.under(f"items[{outcome.item_index}]")
     return outcome.error
 
 
-def _build_each(entries: Sequence[Entry], build: Build[Entry, Work]) -> list[Work | PrimaseError]:
+def _build_each(entries: Sequence[Entry], build: Build[Entry, Built]) -> list[Built | PrimaseError]:
     return [_build(entry, build) for entry in entries]
 
 
-def _build(entry: Entry, build: Build[Entry, Work]) -> Work | PrimaseError:
+def _build(entry: Entry, build: Build[Entry, Built]) -> Built | PrimaseError:
     broken = violations(entry)
     if broken:
         reasons = {violation.reason for violation in broken}

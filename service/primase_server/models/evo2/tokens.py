@@ -1,5 +1,7 @@
 """DNA text and the token ids of Evo 2, which are its bytes."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +47,11 @@ def tokenize(sequence: str, field: str = "sequence") -> Tokens:
 def text_of(token_ids: Tokens) -> str:
     """The characters of ids of text."""
     return token_ids.tobytes().decode("ascii")
+
+
+def spelled(token_ids: Iterable[int]) -> str:
+    """One character for each id of the vocabulary: its own where it prints, else a space."""
+    return "".join(chr(i) if i in _PRINTABLE else " " for i in token_ids)
 
 
 def num_other_characters(token_ids: Tokens) -> int:

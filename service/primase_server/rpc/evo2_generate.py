@@ -1,0 +1,175 @@
+"""Generate and StreamGenerate of Evo 2: requests as generations, and back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from primase.evo2.v1 import evo2_service_pb2 as pb
+from primase_server.engine.generation import GenerationJob, Sampling
+from primase_server.errors import InvalidRequest, PrimaseError, SequenceTooLong, Violation
+from primase_server.models.evo2.runner import Evo2Runner
+from primase_server.models.evo2.served import Evo2Served
+from primase_server.models.evo2.tokens import spelled, tokenize
+from primase_server.rpc import generation_options
+from primase_server.rpc.call import current_call
+from primase_server.rpc.generating import Collected, Generation, Told
+from primase_server.rpc.generation_options import require_one_sample
+from primase_server.rpc.jobs import build_all, build_each
+from primase_server.rpc.resume_token import FIELD, position_of
+
+DEFAULT_NUM_TOKENS = 100
+DEFAULT_SAMPLING = Sampling(temperature=1.0, top_k=4)
+
+Prompt = tuple[int, ...]
+GenerateRequest = pb.GenerateRequest | pb.StreamGenerateRequest
+
+
+async def unary(
+    request: pb.GenerateRequest, name: str, runner: Evo2Runner, served: Evo2Served
+) -> Generation:
+    """What is asked. Raises InvalidRequest that names every bad prompt."""
+    prompts = await build_all(request.items, _prompt_builder(request, served))
+    return _generation(request, name, runner, prompts)
+
+
+async def streamed(
+    request: pb.StreamGenerateRequest, name: str, runner: Evo2Runner, served: Evo2Served
+) -> Generation:
+    """What is asked, a bad prompt as its error; with a token what is left of it."""
+    prompts = await build_each(request.items, _prompt_builder(request, served))
+    generation = _generation(request, name, runner, prompts)
+    return _resumed(generation, request) if request.resume_token else generation
+
+
+def response_bytes(
+    request: pb.GenerateRequest, generation: Generation, vocabulary_size: int
+) -> int:
+    """Bytes at most that Generate answers."""
+    names = [len(item.id.encode()) for item in request.items]
+    name_bytes = max(names) + len(generation.job.model) + len(generation.revision)
+    job = generation.job
+    return generation_options.unary_bytes(job, vocabulary_size, name_bytes)
+
+
+def response(request: pb.GenerateRequest, collected: Sequence[Collected]) -> pb.GenerateResponse:
+    """Every sample, in one message."""
+    return pb.GenerateResponse(
+        samples=[
+            pb.Sample(
+                item_index=pair.item_index,
+                id=request.items[pair.item_index].id,
+                sample_index=pair.sample_index,
+                started=pair.started,
+                tokens=pair.tokens,
+                finished=pair.finished,
+            )
+            for pair in collected
+        ]
+    )
+
+
+def stream_response(told: Told) -> pb.StreamGenerateResponse:
+    """One message of a stream."""
+    return pb.StreamGenerateResponse(
+        item_index=told.item_index,
+        sample_index=told.sample_index,
+        sequence_number=told.sequence_number,
+        **{told.kind: told.message},  # type: ignore[arg-type]
+    )
+
+
+def _generation(
+    request: GenerateRequest,
+    name: str,
+    runner: Evo2Runner,
+    prompts: Sequence[Prompt | PrimaseError],
+) -> Generation:
+    options, call = request.options, current_call()
+    asked = options.sampling
+    is_told = options.HasField("sampling")
+    job = GenerationJob(
+        name,
+        call.request_id,
+        prompts,
+        _num_tokens(options),
+        num_samples=_num_samples(options),
+        sampling=generation_options.sampling(asked) if is_told else DEFAULT_SAMPLING,
+        stop=_stop(options),
+        allowed_tokens=frozenset(options.alphabet.encode()) or None,
+        seed=generation_options.seed(asked),
+        determinism=generation_options.determinism(asked),
+        report=generation_options.report(options.report),
+        deadline_s=call.deadline_s,
+    )
+    texts = [item.prompt for item in request.items]
+    return Generation(job, texts, spelled, runner.weights.revision)
+
+
+def _resumed(generation: Generation, request: pb.StreamGenerateRequest) -> Generation:
+    """What is left of a broken stream, drawn as it would have been. Raises InvalidRequest."""
+    job = generation.job
+    require_one_sample(len(job.prompts), job.num_samples)
+    if isinstance(job.prompts[0], PrimaseError):
+        return generation
+    position = position_of(request.resume_token, request.items[0].prompt)
+    if job.seed not in (None, position.seed):
+        raise InvalidRequest.at("options.sampling.seed", "is not that of the resume_token")
+    if position.num_drawn >= job.max_new_tokens:
+        said = f"covers {position.num_drawn} tokens, of options.num_tokens {job.max_new_tokens}"
+        raise InvalidRequest.at(FIELD, f"{said}: nothing is left")
+    rest = replace(
+        job,
+        seed=position.seed,
+        max_new_tokens=job.max_new_tokens - position.num_drawn,
+        num_drawn_before=position.num_drawn,
+        first_item=position.item_index,
+        first_sample=position.sample_index,
+    )
+    return replace(generation, job=rest)
+
+
+def _prompt_builder(
+    request: GenerateRequest, served: Evo2Served
+) -> Callable[[pb.GenerateItem], Prompt]:
+    num_tokens = _num_tokens(request.options)
+    is_resumed = isinstance(request, pb.StreamGenerateRequest) and bool(request.resume_token)
+
+    def build(item: pb.GenerateItem) -> Prompt:
+        prompt = tuple(tokenize(item.prompt, "prompt").tolist())
+        # one that is resumed holds some of the new tokens already
+        num_bases = len(prompt) + (0 if is_resumed else num_tokens)
+        if num_bases > served.max_bases:
+            raise SequenceTooLong.at(
+                "prompt",
+                f"has {len(prompt)} bases and {num_tokens} are to come; "
+                f"this model takes at most {served.max_bases} together",
+            )
+        return prompt
+
+    return build
+
+
+def _num_tokens(options: pb.GenerateOptions) -> int:
+    return options.num_tokens if options.HasField("num_tokens") else DEFAULT_NUM_TOKENS
+
+
+def _num_samples(options: pb.GenerateOptions) -> int:
+    return options.num_samples if options.HasField("num_samples") else 1
+
+
+def _stop(options: pb.GenerateOptions) -> tuple[tuple[int, ...], ...]:
+    """Raises InvalidRequest that names every stop sequence which can never be made."""
+    broken: list[Violation] = []
+    for index, text in enumerate(options.stop_sequences):
+        field = f"options.stop_sequences[{index}]"
+        try:
+            tokenize(text, field)
+        except InvalidRequest as error:
+            broken += error.violations
+        else:
+            outside = set(text) - set(options.alphabet)
+            if options.alphabet and outside:
+                said = f"holds {min(outside)!r}, which options.alphabet does not allow"
+                broken.append(Violation(field, said))
+    if broken:
+        raise InvalidRequest(*broken)
+    return tuple(tuple(text.encode()) for text in options.stop_sequences)
