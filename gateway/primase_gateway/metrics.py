@@ -76,6 +76,11 @@ class Metrics:
             self._requests.labels(route, str(code)).inc()
             self._seconds.labels(route).observe(time.monotonic() - started_s)
 
+    def count_generate(self, num_prompt_tokens: int, num_new_tokens: int) -> None:
+        """`generate` read and made these."""
+        self._prompt_tokens.inc(num_prompt_tokens)
+        self._generated_tokens.inc(num_new_tokens)
+
     def count_forward(self, num_bases: int) -> None:
         """`forward` read these."""
         self._nucleotides.inc(num_bases)

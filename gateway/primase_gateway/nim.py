@@ -7,7 +7,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase_gateway import nim_choice, nim_errors, nim_forward
+from primase_gateway import nim_choice, nim_errors, nim_forward, nim_generate
 from primase_gateway.edge import mark_weights
 from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
@@ -21,7 +21,10 @@ SIZES: Mapping[str, str | None] = {
 }
 Handler = Callable[[Request, Gateway, models_pb.Model], Awaitable[ASGIApp]]
 # By the last part of the path.
-HANDLERS: Mapping[str, Handler] = {"forward": nim_forward.forward}
+HANDLERS: Mapping[str, Handler] = {
+    "generate": nim_generate.generate,
+    "forward": nim_forward.forward,
+}
 
 
 def routes() -> list[Route]:

@@ -55,6 +55,15 @@ def too_long(num_bases: int, limit: int, setting: str) -> Refusal:
     return Refusal("SEQUENCE_TOO_LONG", text)
 
 
+def too_many_tokens(num_prompt: int, num_new: int, limit: int) -> Refusal:
+    """A prompt and its continuation are together more than the model holds."""
+    text = (
+        f"Maximum allowed sequence length was set to {limit} tokens but requested generation of "
+        f"{num_prompt + num_new} tokens: {num_prompt} of the prompt and {num_new} new ones"
+    )
+    return Refusal("SEQUENCE_TOO_LONG", text + SERVICE_LIMIT)
+
+
 def timed_out(num_tokens: int, deadline_s: float) -> Refusal:
     """The deadline passed when so many tokens were read or made."""
     text = (

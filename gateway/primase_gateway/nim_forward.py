@@ -10,18 +10,17 @@ from starlette.types import ASGIApp
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.type.v1 import tensor_pb2
-from primase_gateway import evo2, fastapi_errors, nim_errors, nim_layers
+from primase_gateway import evo2, fastapi_errors, nim_layers, nim_sequences
 from primase_gateway.body import read_body
 from primase_gateway.disconnect import while_connected
 from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
+from primase_gateway.nim_deadline import deadline
 from primase_gateway.nim_models import ForwardInputs
 from primase_gateway.npz import MAX_BYTES, Layout, Npz, deflated
 from primase_gateway.npz_answer import NpzAnswer
 from primase_gateway.settings import Settings
 
-NOT_ASCII = "sequence must be ASCII"
-LIMIT = "NIM_EVO2_SEQUENCE_LENGTH_LIMIT"
 FORWARD_LIMIT = "NIM_EVO2_FORWARD_SEQUENCE_LENGTH_LIMIT"
 
 
@@ -50,20 +49,9 @@ async def forward(request: Request, gateway: Gateway, model: models_pb.Model) ->
 
 
 def _checked(text: str, settings: Settings) -> str:
-    """The sequence as the model reads it. Raises Refusal."""
-    if not text.isascii():
-        raise Refusal("INVALID_SEQUENCE", NOT_ASCII)
-    # That of the model is the service's to keep.
     if settings.nim_max_forward_bases is not None:
-        _refuse_long(text, settings.nim_max_forward_bases, FORWARD_LIMIT)
-    elif settings.nim_max_bases is not None:
-        _refuse_long(text, settings.nim_max_bases, LIMIT)
-    return text.upper()
-
-
-def _refuse_long(text: str, limit: int, setting: str) -> None:
-    if len(text) > limit:
-        raise nim_errors.too_long(len(text), limit, setting)
+        return nim_sequences.read(text, settings.nim_max_forward_bases, FORWARD_LIMIT)
+    return nim_sequences.read(text, settings.nim_max_bases)
 
 
 def _refuse_large(layout: Layout) -> None:
@@ -75,8 +63,6 @@ def _refuse_large(layout: Layout) -> None:
 async def _fill(
     gateway: Gateway, model: models_pb.Model, sequence: str, layers: list[str], npz: Npz
 ) -> None:
-    settings = gateway.settings
-    deadline_s = settings.nim_timeout_s or settings.deadline_s
     request = pb.StreamForwardRequest(
         model=model.name,
         items=[pb.ForwardItem(sequence=sequence)],
@@ -88,18 +74,13 @@ async def _fill(
             output_data_type=tensor_pb2.DATA_TYPE_FLOAT32,
         ),
     )
-    try:
+    with deadline(gateway, model, lambda: npz.num_rows) as deadline_s:
         await evo2.read_layers(
             gateway.service,
             request,
             lambda layer, piece: npz.add(f"{layer}.output", piece),
             deadline_s,
         )
-    except Refusal as refusal:
-        gateway.catalogue.forget(model.name)
-        if refusal.reason.name != "DEADLINE_EXPIRED":
-            raise
-        raise nim_errors.timed_out(npz.num_rows, deadline_s) from None
 
 
 def _finished(npz: Npz) -> memoryview:

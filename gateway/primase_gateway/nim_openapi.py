@@ -10,6 +10,8 @@ from primase_gateway.biolm_schemas import HUB_REFUSAL
 from primase_gateway.nim_models import (
     ForwardInputs,
     ForwardOutputs,
+    GenerateInputs,
+    GenerateOutputs,
     LicenseEndpointModel,
     ManifestEndpointModel,
     MetadataEndpointModel,
@@ -18,6 +20,7 @@ from primase_gateway.openapi_pieces import answers, request_body
 from primase_gateway.proto_schema import Components, Schema
 
 BODIES: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
+    "generate": (GenerateInputs, GenerateOutputs),
     "forward": (ForwardInputs, ForwardOutputs),
 }
 PAGES: dict[str, type[BaseModel]] = {

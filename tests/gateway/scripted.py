@@ -100,8 +100,11 @@ class Script:
     not_finite: bool = False
     # Answers end a row too early.
     short: bool = False
-    # A scan ends in an error after its last item.
+    # A scan ends in an error after its last item, a generation after its first token.
     break_off: bool = False
+    break_off_with: Status | None = None
+    # A generation waits after its first token until the call is cancelled.
+    stall: bool = False
     # What the service says of its precision.
     precision: str = ""
     hang: bool = False
@@ -120,6 +123,13 @@ class Script:
             context.add_callback(self.cancelled.set)
             self.hanging.set()
             self.cancelled.wait(30)
+
+    def fail_late(self, context: Context) -> None:
+        """Fail after a stream began, if that is the script."""
+        if self.break_off_with is not None:
+            context.abort_with_status(rpc_status.to_status(self.break_off_with))
+        if self.break_off:
+            context.abort(grpc.StatusCode.INTERNAL, "broken")
 
     def known(self, name: str, context: Context) -> models_pb.Model:
         """The model, or UNKNOWN_MODEL."""

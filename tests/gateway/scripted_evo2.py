@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.tensors import row_slices, to_tensor
 from primase.type.v1 import tensor_pb2
+from tests.gateway.scripted_generation import Sample, num_samples
 
 NUM_BLOCKS = 5
 ATTENTION_BLOCKS = (3,)
@@ -159,13 +159,37 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
             array.flat[0] = np.nan
         return array[:-1] if self._script.short else array
 
-    def Generate(self, request: Any, context: Any) -> Any:
-        """Not scripted."""
-        raise NotImplementedError
+    def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
+        """All in one message."""
+        self._enter(request, context)
+        return pb.GenerateResponse(
+            samples=[
+                pb.Sample(
+                    item_index=index,
+                    sample_index=number,
+                    id=item.id,
+                    started=sample.started(),
+                    tokens=sample.tokens(0, sample.num_tokens),
+                    finished=sample.finished(),
+                )
+                for index, item in enumerate(request.items)
+                for number in range(num_samples(request))
+                for sample in (Sample(self._script, request, index, number),)
+            ]
+        )
 
-    def StreamGenerate(self, request: Any, context: Any) -> Iterator[Any]:
-        """Not scripted."""
-        raise NotImplementedError
+    def StreamGenerate(
+        self, request: pb.StreamGenerateRequest, context: Any
+    ) -> Iterator[pb.StreamGenerateResponse]:
+        """One sample after the other; a bad item fails alone."""
+        self._enter(request, context)
+        for index in range(len(request.items)):
+            refusal = self._script.refuse_items.get(index)
+            if refusal is not None:
+                yield pb.StreamGenerateResponse(item_index=index, failed=refusal)
+                continue
+            for number in range(num_samples(request)):
+                yield from Sample(self._script, request, index, number).events(context)
 
     def ScoreSequences(
         self, request: pb.ScoreSequencesRequest, context: Any
@@ -208,8 +232,7 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
         for index, item in enumerate(request.items):
             rows = pb.ScanRows(recipe="scripted", last=True)
             yield pb.StreamScanVariantsResponse(item_index=index, id=item.id, rows=rows)
-        if self._script.break_off:
-            context.abort(grpc.StatusCode.INTERNAL, "broken")
+        self._script.fail_late(context)
 
     def _enter(self, request: Any, context: Any) -> None:
         self._script.enter(request, context)

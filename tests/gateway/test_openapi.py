@@ -36,6 +36,7 @@ def test_it_is_served(client: httpx.Client) -> None:
         "/api/v3/{slug}/predict/",
         "/api/v3/{slug}/score/",
         "/biology/arc/evo2/forward",
+        "/biology/arc/evo2/generate",
         "/primase/v1/models",
         "/primase/v1/models/{model}",
         "/primase/v1/models/{model}:encode",
@@ -48,7 +49,9 @@ def test_it_is_served(client: httpx.Client) -> None:
         "/primase/v1/models/{model}:streamForward",
         "/primase/v1/models/{model}:streamScore",
         "/v1/biology/arc/evo2-40b/forward",
+        "/v1/biology/arc/evo2-40b/generate",
         "/v1/biology/arc/evo2-7b/forward",
+        "/v1/biology/arc/evo2-7b/generate",
         "/v1/health/live",
         "/v1/health/ready",
         "/v1/license",
@@ -80,6 +83,38 @@ def test_evo2_has_paths_of_its_own() -> None:
     layers = {"type": "array", "items": {"type": "string", "minLength": 1}}
     limits = {"minItems": 1, "maxItems": 100, "title": "Output Layers"}
     assert inputs["properties"]["output_layers"] == layers | limits
+
+
+def test_generation_as_nim_describes_it() -> None:
+    document = openapi.document(BOTH)
+    generate = document["paths"]["/biology/arc/evo2/generate"]["post"]
+    assert generate["operationId"] == "generate_biology_arc_evo2_generate_post"
+    inputs = document["components"]["schemas"]["GenerateInputs"]
+    assert inputs["additionalProperties"] is False
+    assert inputs["required"] == ["sequence"]
+    defaults = {name: field.get("default") for name, field in inputs["properties"].items()}
+    assert defaults == {
+        "sequence": None,
+        "num_tokens": 100,
+        "temperature": 0.7,
+        "top_k": 3,
+        "top_p": 0.0,
+        "random_seed": None,
+        "enable_logits": False,
+        "enable_sampled_probs": False,
+        "enable_elapsed_ms_per_token": False,
+    }
+    whole = {"type": "integer", "minimum": 0, "maximum": 6}
+    assert inputs["properties"]["top_k"]["anyOf"] == [whole, {"type": "null"}]
+    outputs = document["components"]["schemas"]["GenerateOutputs"]
+    assert outputs["required"] == list(outputs["properties"])
+    assert outputs["required"] == [
+        "sequence",
+        "logits",
+        "sampled_probs",
+        "elapsed_ms",
+        "elapsed_ms_per_token",
+    ]
 
 
 def test_a_verb_of_two_families_takes_either() -> None:
