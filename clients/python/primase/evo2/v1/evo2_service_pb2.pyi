@@ -178,7 +178,7 @@ class GenerateOptions(_message.Message):
     ALPHABET_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     num_tokens: _builtins.int
-    """New tokens. Unset: 100."""
+    """New tokens. Unset: 100. With the prompt no more than the model takes."""
     num_samples: _builtins.int
     """Samples per prompt. Unset: 1."""
     alphabet: _builtins.str
@@ -339,7 +339,10 @@ class StreamGenerateRequest(_message.Message):
     model: _builtins.str
     """Name or alias of the model."""
     resume_token: _builtins.str
-    """From a broken stream: go on after the tokens it covers. One item and one sample only."""
+    """From a broken stream, its sample's last: go on behind it. The request is that of the broken stream, `options.num_tokens`
+    included, but for one item, whose prompt is the original one followed by all text of the sample up to this token, and for one
+    sample. What is left is made, with the same draws; the answer calls it item 0, sample 0, and counts what is new.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerateItem]:
         """Prompts."""

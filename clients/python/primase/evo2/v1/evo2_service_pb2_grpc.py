@@ -90,7 +90,8 @@ class Evo2ServiceServicer:
     """
 
     def Generate(self, request, context):
-        """Continues prompts and returns the new bases, all in one message. Any bad item fails the call.
+        """Continues prompts and returns the new bases, all in one message. Any bad item fails the call, and so does an answer that may
+        pass the unary limit: use StreamGenerate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +99,8 @@ class Evo2ServiceServicer:
 
     def StreamGenerate(self, request, context):
         """Continues prompts and returns bases as they are drawn. Each pair of item and sample has one `started`, then `tokens`, and
-        exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+        exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails alone. A
+        `heartbeat` may come at any time before the end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

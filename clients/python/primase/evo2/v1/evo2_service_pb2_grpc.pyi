@@ -39,10 +39,13 @@ class Evo2ServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> Evo2ServiceAsyncStub: ...
     Generate: _grpc.UnaryUnaryMultiCallable[_evo2_service_pb2.GenerateRequest, _evo2_service_pb2.GenerateResponse]
-    """Continues prompts and returns the new bases, all in one message. Any bad item fails the call."""
+    """Continues prompts and returns the new bases, all in one message. Any bad item fails the call, and so does an answer that may
+    pass the unary limit: use StreamGenerate.
+    """
     StreamGenerate: _grpc.UnaryStreamMultiCallable[_evo2_service_pb2.StreamGenerateRequest, _evo2_service_pb2.StreamGenerateResponse]
     """Continues prompts and returns bases as they are drawn. Each pair of item and sample has one `started`, then `tokens`, and
-    exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+    exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails alone. A
+    `heartbeat` may come at any time before the end.
     """
     Forward: _grpc.UnaryUnaryMultiCallable[_evo2_service_pb2.ForwardRequest, _evo2_service_pb2.ForwardResponse]
     """Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
@@ -74,10 +77,13 @@ class Evo2ServiceAsyncStub(Evo2ServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryUnaryMultiCallable[_evo2_service_pb2.GenerateRequest, _evo2_service_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Continues prompts and returns the new bases, all in one message. Any bad item fails the call."""
+    """Continues prompts and returns the new bases, all in one message. Any bad item fails the call, and so does an answer that may
+    pass the unary limit: use StreamGenerate.
+    """
     StreamGenerate: _aio.UnaryStreamMultiCallable[_evo2_service_pb2.StreamGenerateRequest, _evo2_service_pb2.StreamGenerateResponse]  # type: ignore[assignment]
     """Continues prompts and returns bases as they are drawn. Each pair of item and sample has one `started`, then `tokens`, and
-    exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+    exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails alone. A
+    `heartbeat` may come at any time before the end.
     """
     Forward: _aio.UnaryUnaryMultiCallable[_evo2_service_pb2.ForwardRequest, _evo2_service_pb2.ForwardResponse]  # type: ignore[assignment]
     """Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
@@ -112,7 +118,9 @@ class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evo2_service_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evo2_service_pb2.GenerateResponse, _abc.Awaitable[_evo2_service_pb2.GenerateResponse]]:
-        """Continues prompts and returns the new bases, all in one message. Any bad item fails the call."""
+        """Continues prompts and returns the new bases, all in one message. Any bad item fails the call, and so does an answer that may
+        pass the unary limit: use StreamGenerate.
+        """
 
     @_abc_1.abstractmethod
     def StreamGenerate(
@@ -121,7 +129,8 @@ class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_evo2_service_pb2.StreamGenerateResponse], _abc.AsyncIterator[_evo2_service_pb2.StreamGenerateResponse]]:
         """Continues prompts and returns bases as they are drawn. Each pair of item and sample has one `started`, then `tokens`, and
-        exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+        exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails alone. A
+        `heartbeat` may come at any time before the end.
         """
 
     @_abc_1.abstractmethod

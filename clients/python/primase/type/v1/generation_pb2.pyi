@@ -221,9 +221,11 @@ class GeneratedTokens(_message.Message):
     ALTERNATIVE_LOG_PROBS_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The new text."""
+    """The new text. Of Evo 2 one character a token, a space for those that do not print."""
     resume_token: _builtins.str
-    """Continues a broken stream after these tokens with the same draws, given as `resume_token` of a new request."""
+    """Continues a broken stream after these tokens with the same draws, given as `resume_token` of a new request. Not in unary
+    answers, nor once a token was drawn that its text does not tell.
+    """
     @_builtins.property
     def token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Vocabulary ids, one per token."""
