@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 
 import structlog
 
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
+from primase_server.engine.observer import SilentObserver
 from primase_server.gateway_process import GatewayProcess
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
@@ -26,6 +28,17 @@ FORCED_EXIT_STATUS = 130
 LAST_WORDS_S = 5.0
 
 
+class Losses(SilentObserver):
+    """Tells of models that the engine has lost."""
+
+    def __init__(self, on_lost: Callable[[str], None]) -> None:
+        self._on_lost = on_lost
+
+    def model_lost(self, model: str) -> None:
+        """See EngineObserver."""
+        self._on_lost(model)
+
+
 class App:
     """The whole service in one process, and its gateway in another."""
 
@@ -34,13 +47,14 @@ class App:
         self.registry = Registry(
             tuple(configured(model, settings.weights_dir) for model in settings.models)
         )
-        self.engine = LocalEngine()
+        self.engine = LocalEngine(Losses(self._lose))
         self.health = Health(self.registry)
         self._server = build_server(
             self.engine, self.registry, self.health, settings.limits, observer
         )
         self._gateway: GatewayProcess | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._updating: asyncio.Task[None] | None = None
         self.grpc_port = 0
         self.rest_port: int | None = None
 
@@ -93,6 +107,11 @@ class App:
         self._gateway = GatewayProcess(address, target, self.settings.rest_token)
         self.rest_port = self._gateway.port
         await self._gateway.start()
+
+    def _lose(self, model: str) -> None:
+        log.error("model_lost", model=model)
+        self.registry.find(model).set_failed("it failed while it ran; the server's log says why")
+        self._updating = asyncio.create_task(self.health.update())
 
     async def _load_models(self) -> None:
         for served in self.registry:

@@ -3,11 +3,16 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import pytest
 
+from primase_server.engine.observer import SilentObserver
+from primase_server.engine.scheduler import GiveWay
 from primase_server.errors import (
     Cancelled,
+    InternalError,
     ModelNotReady,
     PrimaseError,
     ShuttingDown,
@@ -127,8 +132,9 @@ async def test_devices_do_not_wait_for_each_other() -> None:
         await read_all(blocked)
 
 
-class Recorder:
+class Recorder(SilentObserver):
     def __init__(self) -> None:
+        self.lost: list[str] = []
         self.steps: list[tuple[str, int, int]] = []
         self.ends: list[type[PrimaseError] | None] = []
 
@@ -140,6 +146,39 @@ class Recorder:
         assert model == "toy"
         assert total_s > 0
         self.ends.append(type(error) if error is not None else None)
+
+    def model_lost(self, model: str) -> None:
+        self.lost.append(model)
+
+
+class LostDevice(EchoRunner):
+    """Fails, and says whether its device still works."""
+
+    def __init__(self, *, works: bool) -> None:
+        super().__init__()
+        self._works = works
+
+    def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
+        raise RuntimeError("a fault")
+
+    def device_works(self) -> bool:
+        return self._works
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_device_that_is_lost_takes_its_model_and_an_error_that_passes_does_not(
+    works: bool,
+) -> None:
+    async def run() -> None:
+        observer = Recorder()
+        async with serving(LostDevice(works=works), observer=observer) as engine:
+            with nullcontext() if works else pytest.raises(InternalError):
+                assert values(await read_all(engine.submit(single("a", 1)))) == [InternalError]
+            assert observer.lost == ([] if works else ["toy"])
+            with nullcontext() if works else pytest.raises(ModelNotReady):
+                engine.submit(single("b", 1)).cancel()
+
+    asyncio.run(run())
 
 
 def test_an_observer_hears_of_steps_and_ends() -> None:

@@ -12,8 +12,6 @@ from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
-from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.progen2.v1 import progen2_service_pb2 as progen2_pb
 from primase.progen2.v1.progen2_service_pb2_grpc import ProGen2ServiceStub
@@ -22,6 +20,7 @@ from primase_server.models.esm2.passes import Esm2Output
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.settings import Listen, ModelSettings
 from tests.conditions import until
+from tests.health import NOT_SERVING, SERVING, health
 from tests.rpc.esm2 import MODEL, UBIQUITIN, encode_request, long_protein, stream_request
 from tests.rpc.live import SETTINGS, Live, Refusal, detail, refusal, serving
 
@@ -43,13 +42,10 @@ def test_reflection_lists_every_service(live: Live) -> None:
 
 
 def test_a_family_without_a_model_is_not_served(live: Live) -> None:
-    evo2, progen2 = Evo2ServiceStub(live.channel), ProGen2ServiceStub(live.channel)
-    dna = evo2_pb.GenerateRequest(model="evo2-1b-base", items=[evo2_pb.GenerateItem(prompt="ACGT")])
-    protein = progen2_pb.StreamGenerateRequest(model="progen2-oas")
-    protein.items.add(context="MK")
-    for call in (lambda: evo2.Generate(dna), lambda: progen2.StreamGenerate(protein)):
-        refused = refusal(call)
-        assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED")
+    request = progen2_pb.StreamGenerateRequest(model="progen2-oas")
+    request.items.add(context="MK")
+    refused = refusal(lambda: ProGen2ServiceStub(live.channel).StreamGenerate(request))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED")
 
 
 def test_an_address_that_is_taken_is_an_error(live: Live) -> None:
@@ -178,6 +174,20 @@ def test_a_fault_costs_only_its_own_item(failing: Live) -> None:
     assert before.rows.last
     assert after.rows.last
     assert Refusal.of(failed.failed).reason == "INTERNAL"
+
+
+def test_a_lost_device_turns_health_and_the_models_state(
+    failing: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Esm2Runner, "device_works", lambda _: False)
+    assert health(failing.channel) == SERVING
+    refused = refusal(lambda: failing.esm2.Encode(encode_request(long_protein(13))))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    until(lambda: health(failing.channel) == NOT_SERVING)
+    model = failing.models.GetModel(models_pb.GetModelRequest(model=MODEL)).model
+    assert model.state == models_pb.MODEL_STATE_FAILED
+    refused = refusal(lambda: failing.esm2.Encode(encode_request("MKT")))
+    assert refused.reason == "MODEL_NOT_READY"
 
 
 def test_no_sequence_is_ever_logged(

@@ -5,6 +5,11 @@ import traceback
 
 from primase_server.errors import InternalError, OutOfMemory, PrimaseError
 
+
+class DeviceLost(Exception):
+    """A device computes nothing any more: a model on it is lost until it is loaded again."""
+
+
 _log = logging.getLogger(__name__)
 
 
@@ -18,6 +23,16 @@ def failure_of(
     if isinstance(error, (MemoryError, *out_of_memory_errors)):
         return OutOfMemory("the device has not enough memory for this item")
     return InternalError("the model failed on this item")
+
+
+def require_device(runner: object, error: Exception) -> None:
+    """Raise DeviceLost from `error` if the runner says that its device works no more.
+
+    Runners may leave `device_works` out.
+    """
+    works = getattr(runner, "device_works", None)
+    if works is not None and not works():
+        raise DeviceLost from error
 
 
 def log_exception(message: str, error: Exception, request_id: str = "") -> None:

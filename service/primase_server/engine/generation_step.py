@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from primase_server.engine.failures import failure_of
+from primase_server.engine.failures import failure_of, require_device
 from primase_server.engine.generating import Holder, Prompt, Sample
 from primase_server.engine.generation import Determinism
 from primase_server.engine.generation_runner import GenerationRunner, Read
@@ -60,6 +60,7 @@ class GenerationStep:
         try:
             self._run()
         except Exception as error:  # noqa: BLE001  runners may raise anything
+            require_device(self._runner, error)
             self._error = error
 
     def settle(self, now_s: float) -> list[Delivery]:

@@ -165,3 +165,4 @@ class LocalEngine:
         if model is not None and turn in model.turns:
             self.refuse_model(turn.model, "it failed and waits to be loaded again")
             self.remove_model(turn.model, InternalError("the model failed"))
+            self._observer.model_lost(turn.model)

@@ -15,6 +15,9 @@ class EngineObserver(Protocol):
     def job_ended(self, model: str, error: PrimaseError | None, total_s: float) -> None:
         """`error`: of the job as a whole, Cancelled included; None once its last event is out."""
 
+    def model_lost(self, model: str) -> None:
+        """Its device or its scheduler failed, and it answers no more."""
+
 
 class SilentObserver:
     """Listens to nothing."""
@@ -24,3 +27,5 @@ class SilentObserver:
     ) -> None: ...
 
     def job_ended(self, model: str, error: PrimaseError | None, total_s: float) -> None: ...
+
+    def model_lost(self, model: str) -> None: ...

@@ -7,7 +7,7 @@ from typing import Protocol
 from primase_server.engine.admission import Account
 from primase_server.engine.batcher import Batcher
 from primase_server.engine.engine import QueueState
-from primase_server.engine.failures import failure_of, log_exception
+from primase_server.engine.failures import failure_of, log_exception, require_device
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.queued_job import QueuedJob, QueuedPass
@@ -20,7 +20,8 @@ class OneShotRunner(Protocol):
     """A model on its device.
 
     An attribute `out_of_memory_errors: tuple[type[BaseException], ...]` may name what its device
-    raises when it is full; MemoryError always counts.
+    raises when it is full; MemoryError always counts. A method `device_works() -> bool` may tell an
+    error that passes from a device that is lost, and the model with it.
     """
 
     def run(self, payloads: Sequence[object], give_way: GiveWay) -> Sequence[object]:
@@ -140,6 +141,7 @@ class Batch:
             if len(outputs) != len(passes):
                 raise RuntimeError(f"{len(outputs)} outputs for {len(passes)} payloads")
         except Exception as error:  # noqa: BLE001  runners may raise anything
+            require_device(self._runner, error)
             return error
         return outputs
 

@@ -7,6 +7,7 @@ import torch
 
 from primase_server.errors import PrecisionUnverified
 from primase_server.models.card import Layer, ModelCard, Weights
+from primase_server.models.device import works
 from primase_server.models.esm2 import cost
 from primase_server.models.esm2.alphabet import STANDARD_20, TOKENS, tokenize
 from primase_server.models.esm2.batch import cut, pack, packing_order
@@ -82,6 +83,10 @@ class Esm2Runner:
         batch = pack(passes, self.model.device)
         collector = Collector(self.model, batch, give_way)
         return collector.outputs(self.model.forward(batch, collector))
+
+    def device_works(self) -> bool:
+        """Whether anything can still be run."""
+        return works(self.model.device)
 
     def workspace_bytes(self, work: Esm2Pass) -> int:
         """Peak bytes of a pass while it runs, its results included."""

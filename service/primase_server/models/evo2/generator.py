@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from primase_server.models.device import works
 from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.model import Everything, Evo2
@@ -53,6 +54,10 @@ class Evo2Generator:
         self._model = model
         self._decoder = Decoder(model)
         self.chunk_tokens = default_chunk_tokens(model.device.type)
+
+    def device_works(self) -> bool:
+        """Whether anything can still be run, on every device that holds a part of the model."""
+        return all(map(works, {block.device for block in self._model.blocks}))
 
     def sequence_bytes(self, num_tokens: int) -> int:
         """Bytes of state of one sequence of that length."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from primase_server.errors import PrecisionUnverified
 from primase_server.models.card import Layer, ModelCard, Weights
+from primase_server.models.device import works
 from primase_server.models.evo2 import cost
 from primase_server.models.evo2.collector import Collector, Kept, keep_on
 from primase_server.models.evo2.config import Evo2Config, variant_of
@@ -91,6 +92,10 @@ class Evo2Runner:
         for read in reads:
             done[read].commit(read)
         return [Evo2Output(tuple(done[read].output for read in work.reads)) for work in passes]
+
+    def device_works(self) -> bool:
+        """Whether anything can still be run, on every device that holds a part of the model."""
+        return all(map(works, {block.device for block in self.model.blocks}))
 
     def workspace_bytes(self, work: Evo2Pass) -> int:
         """Peak bytes of a pass while it runs, its results included, states not."""
