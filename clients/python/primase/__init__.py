@@ -13,6 +13,8 @@ from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
 from primase.evo2_queries import DnaVariant, DnaVariantQuery, ScanQuery
 from primase.exceptions import PrimaseError
+from primase.generation_options import Prompt, Sampling, TokenReport
+from primase.generation_results import Failed, Finished, Heartbeat, Started, Tokens
 from primase.results import ItemResult
 from primase.sequences import VariantQuery
 
@@ -25,11 +27,19 @@ __all__ = [
     "DnaVariantQuery",
     "Esm2",
     "Evo2",
+    "Failed",
+    "Finished",
+    "Heartbeat",
     "ItemResult",
     "PrimaseError",
+    "Prompt",
     "RetryPolicy",
+    "Sampling",
     "ScanQuery",
+    "Started",
     "TlsOptions",
+    "TokenReport",
+    "Tokens",
     "VariantQuery",
     "connect",
     "connect_async",

@@ -1,14 +1,16 @@
 """Evo 2 over asyncio calls."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 import grpc
 
-from primase import evo2_calls
+from primase import aio_generating, evo2_calls, evo2_generation
 from primase.aio_transport import AsyncTransport
 from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.evo2_queries import DnaVariantQueries, ScanQueries
 from primase.evo2_results import DnaScore, DnaVariantScores, Forward, ForwardRows, Scan
+from primase.generation_options import Prompts, Sampling, TokenReport
+from primase.generation_results import GenerationEvent, SampleResult
 from primase.names import (
     LayerDataTypeName,
     LogitColumnsName,
@@ -16,6 +18,7 @@ from primase.names import (
     ScanModeName,
     StrandName,
 )
+from primase.prompt_exchange import DEFAULT_MAX_RESUMES
 from primase.results import ItemResult
 from primase.sequences import Sequences
 
@@ -135,3 +138,74 @@ class AsyncEvo2:
         """
         exchange = evo2_calls.scan(self.model, queries, mode, window_bases, strand)
         return self._transport.stream(self._stub.StreamScanVariants, exchange)
+
+    def generate(
+        self,
+        prompts: Prompts,
+        *,
+        num_tokens: int = evo2_generation.DEFAULT_NUM_TOKENS,
+        sampling: Sampling | None = None,
+        num_samples: int = 1,
+        stop_sequences: Iterable[str] = (),
+        alphabet: str = "",
+        report: TokenReport | None = None,
+        max_resumes: int = DEFAULT_MAX_RESUMES,
+    ) -> AsyncGenerator[SampleResult, None]:
+        """New bases behind each prompt, one result for each sample of each prompt, in that order.
+
+        num_tokens: at most so many new ones.
+        sampling: None takes temperature 1 and top_k 4; in one that is given, what is left out is
+            neutral.
+        stop_sequences: a sample ends once its new text holds one of these, which stays in it.
+        alphabet: the only characters that may be drawn, such as `ACGT`; empty for all.
+        report: what to tell of each token besides its text.
+        max_resumes: how often in a row a stream that breaks off is gone on with, with the same
+            tokens as if it had not.
+
+        A prompt is a text, a pair (id, text) or a `Prompt`; up to 32 of them are worked on at once.
+        """
+        feed = evo2_generation.feed(
+            self.model,
+            prompts,
+            num_tokens,
+            sampling,
+            num_samples,
+            stop_sequences,
+            alphabet,
+            report,
+            max_resumes,
+        )
+        return aio_generating.generate(self._transport, self._stub.StreamGenerate, feed)
+
+    def stream(
+        self,
+        prompts: Prompts,
+        *,
+        num_tokens: int = evo2_generation.DEFAULT_NUM_TOKENS,
+        sampling: Sampling | None = None,
+        num_samples: int = 1,
+        stop_sequences: Iterable[str] = (),
+        alphabet: str = "",
+        report: TokenReport | None = None,
+        max_resumes: int = DEFAULT_MAX_RESUMES,
+        heartbeats: bool = False,
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        """As `generate`, but events as they come: `Started`, `Tokens`, then `Finished` or `Failed`.
+
+        Those of several prompts and samples come among each other. Closing the iterator
+        (`aclose`) cancels what is going on at the server.
+
+        heartbeats: also `Heartbeat`, after each 15 s without another event.
+        """
+        feed = evo2_generation.feed(
+            self.model,
+            prompts,
+            num_tokens,
+            sampling,
+            num_samples,
+            stop_sequences,
+            alphabet,
+            report,
+            max_resumes,
+        )
+        return aio_generating.stream(self._transport, self._stub.StreamGenerate, feed, heartbeats)
