@@ -19,6 +19,7 @@ from primase_gateway import (
     front,
     health,
     native,
+    native_errors,
     nim,
     nim_about,
     nim_errors,
@@ -99,7 +100,7 @@ REFUSAL_BODIES: Mapping[str, Callable[[Refusal], bytes]] = {
     V1.prefix: _hub,
     V2.prefix: _hosted,
     V3.prefix: _hosted,
-    native.PREFIX: native.refusal_body,
+    native.PREFIX: native_errors.body,
     **dict.fromkeys(nim.SIZES, nim_errors.body),
 }
 

@@ -4,18 +4,15 @@ import asyncio
 from typing import Any
 
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
-from google.rpc.status_pb2 import Status
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase.reasons import ERROR_DOMAIN
 from primase_gateway import proto_json
 from primase_gateway.body import read_json
 from primase_gateway.edge import mark_weights
-from primase_gateway.errors import Path, Refusal
+from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.native_verbs import VERBS
@@ -87,28 +84,3 @@ def _of_model(message: Any, name: str) -> Message:
 
 def _json(body: bytes) -> Response:
     return Response(body, media_type=MEDIA_TYPE)
-
-
-def refusal_body(refusal: Refusal) -> bytes:
-    """The refusal as google.rpc.Status: the service's own words where it spoke."""
-    return proto_json.dump_status(refusal.status or _status(refusal))
-
-
-def _status(refusal: Refusal) -> Status:
-    reason = refusal.reason
-    status = Status(code=reason.code.value[0], message=refusal.message)
-    info = error_details_pb2.ErrorInfo(reason=reason.name, domain=ERROR_DOMAIN)
-    status.details.add().Pack(info)
-    if refusal.violations:
-        bad_request = error_details_pb2.BadRequest()
-        for violation in refusal.violations:
-            bad_request.field_violations.add(
-                field=_field(violation.path), description=violation.message, reason=reason.name
-            )
-        status.details.add().Pack(bad_request)
-    return status
-
-
-def _field(path: Path) -> str:
-    names = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return names.removeprefix(".")

@@ -1,33 +1,29 @@
 """The calls of the contract that take a model, by the verb that stands for each in a path.
 
-A call that answers with a stream is a JSON array of its messages, written as they come.
+A call that answers with a stream is a JSON array of its messages, written as they come; one that
+is followed live is server-sent events.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb
 from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase_gateway import proto_json
 from primase_gateway.disconnect import while_connected
 from primase_gateway.json_stream import MEDIA_TYPE
+from primase_gateway.native_streams import ArrayAnswer, EventsAnswer, Messages, StreamAnswer, dump
+from primase_gateway.proto_schema import Schema
 from primase_gateway.service import Service
-
-# Longer messages are written on another thread, so that the event loop goes on answering.
-LARGE_MESSAGE_BYTES = 64 * 1024
 
 UnaryMethod = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
 StreamMethod = grpc.aio.UnaryStreamMultiCallable[Any, Any]
-Messages = AsyncGenerator[Message, None]
 
 
 @dataclass(frozen=True)
@@ -37,12 +33,16 @@ class Verb:
     request: type[Message]
     response: type[Message]
     method: Callable[[Service], UnaryMethod]
-    is_stream = False
+    content_type = MEDIA_TYPE
+
+    def described(self, message: Schema) -> Schema:
+        """The schema of an answer, where `message` is that of its message."""
+        return message
 
     async def answer(self, request: Request, service: Service, message: Message) -> Response:
         """Do it. Raises Refusal."""
         done = await while_connected(request, service.call(self.method(service), message))
-        return Response(await _dump(done), media_type=MEDIA_TYPE)
+        return Response(await dump(done), media_type=MEDIA_TYPE)
 
 
 @dataclass(frozen=True)
@@ -52,46 +52,26 @@ class StreamVerb:
     request: type[Message]
     response: type[Message]
     method: Callable[[Service], StreamMethod]
-    is_stream = True
+    answer_type: type[StreamAnswer] = ArrayAnswer
+
+    @property
+    def content_type(self) -> str:
+        """Of the answer."""
+        return self.answer_type.content_type
+
+    def described(self, message: Schema) -> Schema:
+        """The schema of an answer, where `message` is that of each of its messages."""
+        return self.answer_type.described(message)
 
     async def answer(self, request: Request, service: Service, message: Message) -> Response:
-        """Do it, as far as the first message. Raises Refusal; later ones end the connection."""
+        """Do it, as far as the first message. Raises Refusal."""
         messages = service.stream(self.method(service), message)
         first = await while_connected(request, _next(messages))
-        return _ArrayAnswer(first, messages)
+        return self.answer_type(first, messages)
 
 
 async def _next(messages: Messages) -> Message | None:
     return await anext(messages, None)
-
-
-class _ArrayAnswer(StreamingResponse):
-    """`first`, if there was one, and what follows it; closes `rest` when sent or given up."""
-
-    def __init__(self, first: Message | None, rest: Messages) -> None:
-        super().__init__(self._array(first), media_type=MEDIA_TYPE)
-        self._rest = rest
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._rest.aclose()
-
-    async def _array(self, first: Message | None) -> AsyncIterator[bytes]:
-        yield b"["
-        if first is not None:
-            yield await _dump(first)
-        async for message in self._rest:
-            yield b"," + await _dump(message)
-        yield b"]"
-
-
-async def _dump(message: Message) -> bytes:
-    if message.ByteSize() > LARGE_MESSAGE_BYTES:
-        return await asyncio.to_thread(proto_json.dump, message)
-    return proto_json.dump(message)
 
 
 AnyVerb = Verb | StreamVerb
@@ -114,6 +94,13 @@ ESM2: Mapping[str, AnyVerb] = {
     ),
 }
 EVO2: Mapping[str, AnyVerb] = {
+    "generate": Verb(evo2_pb.GenerateRequest, evo2_pb.GenerateResponse, lambda s: s.evo2.Generate),
+    "streamGenerate": StreamVerb(
+        evo2_pb.StreamGenerateRequest,
+        evo2_pb.StreamGenerateResponse,
+        lambda s: s.evo2.StreamGenerate,
+        EventsAnswer,
+    ),
     "forward": Verb(evo2_pb.ForwardRequest, evo2_pb.ForwardResponse, lambda s: s.evo2.Forward),
     "score": Verb(
         evo2_pb.ScoreSequencesRequest,

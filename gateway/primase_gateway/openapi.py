@@ -1,7 +1,7 @@
 """The description of every route, read from the protos and from the dialects' own models."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import orjson
@@ -14,17 +14,17 @@ from starlette.routing import Route
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway import biolm_slugs, health, native
 from primase_gateway.biolm_openapi import biolm_paths
-from primase_gateway.biolm_schemas import array_of
 from primase_gateway.biolm_slugs import Names
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.native_verbs import VERBS, AnyVerb
 from primase_gateway.nim_openapi import nim_paths
 from primase_gateway.openapi_pieces import (
-    answers,
     any_of,
     content,
+    contents,
     path_parameter,
+    refusals,
     request_body,
 )
 from primase_gateway.proto_json import descriptor_of
@@ -100,25 +100,25 @@ def _native_paths(components: Components) -> Schema:
 def _verb_operation(components: Components, verbs: Sequence[AnyVerb]) -> Schema:
     """One call, which takes and gives what the family of the model says."""
     body = any_of([components.reference(descriptor_of(verb.request)) for verb in verbs])
-    given = [components.reference(descriptor_of(verb.response)) for verb in verbs]
-    done = any_of(
-        [
-            array_of(answer) if verb.is_stream else answer
-            for verb, answer in zip(verbs, given, strict=True)
-        ]
-    )
+    given: dict[str, list[Schema]] = {}
+    for verb in verbs:
+        message = components.reference(descriptor_of(verb.response))
+        given.setdefault(verb.content_type, []).append(verb.described(message))
+    done = {content_type: any_of(schemas) for content_type, schemas in given.items()}
     return _native_answers(components, done) | {"requestBody": request_body(body)}
 
 
 def _native_operation(components: Components, answer: type[Message]) -> Schema:
-    return _native_answers(components, components.reference(descriptor_of(answer)))
+    done = components.reference(descriptor_of(answer))
+    return _native_answers(components, {MEDIA_TYPE: done})
 
 
-def _native_answers(components: Components, done: Schema) -> Schema:
+def _native_answers(components: Components, done: Mapping[str, Schema]) -> Schema:
     status = components.reference(descriptor_of(status_pb2.Status))
     # A detail is spelled out with its own fields, and `@type` names them.
     components.schemas["google.protobuf.Any"] = {"type": "object"}
-    return {"tags": ["native"], "responses": answers(done, status)}
+    responses = refusals(status) | {"200": contents("Done", done)}
+    return {"tags": ["native"], "responses": responses}
 
 
 def _query(components: Components) -> list[Schema]:

@@ -11,13 +11,23 @@ REFUSALS = (400, 401, 404, 413, 422, 429, 499, 500, 501, 503, 504)
 
 def answers(success: Schema, refusal: Schema) -> Schema:
     """Responses of an operation, done and refused."""
-    refusals = {str(status): content("Refused", refusal) for status in REFUSALS}
-    return {"200": content("Done", success)} | refusals
+    return {"200": content("Done", success)} | refusals(refusal)
+
+
+def refusals(refusal: Schema) -> Schema:
+    """Responses of an operation that is refused."""
+    return {str(status): content("Refused", refusal) for status in REFUSALS}
 
 
 def content(description: str, schema: Mapping[str, Any]) -> Schema:
     """One response."""
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return contents(description, {MEDIA_TYPE: schema})
+
+
+def contents(description: str, schemas: Mapping[str, Mapping[str, Any]]) -> Schema:
+    """One response, in any of these types."""
+    by_type = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
+    return {"description": description, "content": by_type}
 
 
 def request_body(schema: Schema) -> Schema:

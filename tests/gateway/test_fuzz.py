@@ -110,6 +110,7 @@ NATIVE = (
     "/primase/v1/models/esm2-8m:predict",
     "/primase/v1/models/evo2-7b:forward",
     "/primase/v1/models/evo2-7b:scoreVariants",
+    "/primase/v1/models/evo2-7b:generate",
 )
 NIM = (
     "/biology/arc/evo2/forward",

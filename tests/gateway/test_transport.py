@@ -204,6 +204,7 @@ def test_a_client_that_hangs_up_within_its_body_is_no_fault(
     [
         (ENCODE, BODY),
         ("/biology/arc/evo2/forward", b'{"sequence":"A","output_layers":["norm"]}'),
+        ("/primase/v1/models/evo2-7b:streamGenerate", b'{"items":[{"prompt":"A"}]}'),
         ("/biology/arc/evo2/generate", b'{"sequence":"A"}'),
         ("/primase/v1/models/evo2-7b:scoreVariants", b'{"items":[{"reference":"A"}]}'),
     ],
