@@ -113,9 +113,10 @@ def _resumed(generation: Generation, request: pb.StreamGenerateRequest) -> Gener
     position = position_of(request.resume_token, request.items[0].prompt)
     if job.seed not in (None, position.seed):
         raise InvalidRequest.at("options.sampling.seed", "is not that of the resume_token")
-    if position.num_drawn >= job.max_new_tokens:
-        said = f"covers {position.num_drawn} tokens, of options.num_tokens {job.max_new_tokens}"
-        raise InvalidRequest.at(FIELD, f"{said}: nothing is left")
+    drawn = job.prompts[0][len(job.prompts[0]) - position.num_drawn :]
+    has_stopped = any(drawn[-len(stop) :] == stop for stop in job.stop)
+    if has_stopped or position.num_drawn >= job.max_new_tokens:
+        raise InvalidRequest.at(FIELD, "covers all of the sample: nothing is left to make")
     rest = replace(
         job,
         seed=position.seed,

@@ -1,0 +1,122 @@
+"""What the tests ask of Evo 2's generation, and the rules that every stream of it keeps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from primase.evo2.v1 import evo2_service_pb2 as pb
+from primase.tensors import to_array
+from primase.type.v1 import generation_pb2
+from primase_server.engine.generation_scheduler import GenerationScheduler
+from primase_server.engine.local import LocalEngine
+from tests.rpc.evo2 import MODEL, NAME
+from tests.rpc.live import Live, Refusal
+
+GREEDY = generation_pb2.Sampling(temperature=0)
+
+
+def prompts(*texts: str) -> list[pb.GenerateItem]:
+    return [pb.GenerateItem(id=f"p{i}", prompt=text) for i, text in enumerate(texts)]
+
+
+def options(num_tokens: int = 20, **wanted: Any) -> pb.GenerateOptions:
+    return pb.GenerateOptions(num_tokens=num_tokens, **wanted)
+
+
+def seeded(seed: int, num_tokens: int = 20, **wanted: Any) -> pb.GenerateOptions:
+    """Bases only, so that the text is all there is."""
+    sampling = generation_pb2.Sampling(seed=seed, top_k=4)
+    return options(num_tokens, **{"alphabet": "ACGT", "sampling": sampling, **wanted})
+
+
+def request(*texts: str, options: pb.GenerateOptions) -> pb.GenerateRequest:
+    return pb.GenerateRequest(model=MODEL, items=prompts(*texts), options=options)
+
+
+def stream_request(
+    *texts: str, options: pb.GenerateOptions, resume_token: str = ""
+) -> pb.StreamGenerateRequest:
+    return pb.StreamGenerateRequest(
+        model=MODEL, items=prompts(*texts), options=options, resume_token=resume_token
+    )
+
+
+@dataclass
+class Followed:
+    """One pair of a stream: what came of it, each message held to the rules."""
+
+    started: generation_pb2.GenerationStarted | None = None
+    tokens: list[generation_pb2.GeneratedTokens] = field(default_factory=list)
+    heartbeats: list[generation_pb2.GenerationHeartbeat] = field(default_factory=list)
+    finished: generation_pb2.GenerationFinished | None = None
+    refusal: Refusal | None = None
+    num_messages: int = 0
+
+    @property
+    def text(self) -> str:
+        return "".join(message.text for message in self.tokens)
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token for message in self.tokens for token in message.token_ids]
+
+    def add(self, message: pb.StreamGenerateResponse) -> None:
+        assert message.sequence_number == self.num_messages
+        assert message.ByteSize() <= 1 << 20
+        assert self.finished is None
+        assert self.refusal is None
+        self.num_messages += 1
+        kind = message.WhichOneof("event")
+        if kind == "started":
+            assert not self.tokens
+            self.started = message.started
+        elif kind == "tokens":
+            assert self.started is not None
+            assert len(message.tokens.text) == len(message.tokens.token_ids) > 0
+            self.tokens.append(message.tokens)
+        elif kind == "heartbeat":
+            self.heartbeats.append(message.heartbeat)
+        elif kind == "failed":
+            self.refusal = Refusal.of(message.failed)
+        else:
+            assert kind == "finished"
+            assert message.finished.usage.num_generated_tokens == len(self.token_ids)
+            self.finished = message.finished
+
+
+def followed(messages: Iterable[pb.StreamGenerateResponse]) -> dict[tuple[int, int], Followed]:
+    """Every pair of a whole stream, each with one end."""
+    pairs: dict[tuple[int, int], Followed] = {}
+    for message in messages:
+        pairs.setdefault((message.item_index, message.sample_index), Followed()).add(message)
+    assert all(pair.finished is not None or pair.refusal is not None for pair in pairs.values())
+    return pairs
+
+
+def only(messages: Iterable[pb.StreamGenerateResponse]) -> Followed:
+    """The one pair of a stream."""
+    [pair] = followed(messages).values()
+    return pair
+
+
+def arrays(messages: Sequence[generation_pb2.GeneratedTokens], name: str) -> NDArray[Any]:
+    """A tensor of all messages of a pair."""
+    return np.concatenate([to_array(getattr(message, name)) for message in messages])
+
+
+def scheduler(live: Live) -> GenerationScheduler:
+    """Of the demo model."""
+    engine = live.app.engine
+    assert isinstance(engine, LocalEngine)
+    generation = engine._models[NAME].generation
+    assert isinstance(generation, GenerationScheduler)
+    return generation
+
+
+def assert_all_is_freed(live: Live) -> None:
+    state = live.app.engine.queue_state(NAME)
+    assert state.queued_items == state.queued_tokens == state.queued_bytes == 0
+    assert scheduler(live).held_bytes == 0
