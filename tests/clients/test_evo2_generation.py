@@ -174,7 +174,7 @@ def test_any_number_of_prompts_is_read_as_it_is_needed(run: Any) -> None:
 
 @both_clients
 def test_events_come_as_they_are_sent(run: Any) -> None:
-    def kinds(**options: Any) -> list[Any]:
+    def kinds(**options: Any) -> Any:
         return ask(run, lambda evo2: evo2.stream("ACGT", num_tokens=4, sampling=SEED, **options))
 
     events = kinds()

@@ -6,6 +6,7 @@ import click
 
 from primase.cli.encode_command import encode
 from primase.cli.forward_command import forward
+from primase.cli.generate_command import generate
 from primase.cli.predict_command import predict
 from primase.cli.scan_command import scan
 from primase.cli.score_command import score
@@ -45,6 +46,7 @@ def main() -> None:
 
 main.add_command(encode)
 main.add_command(forward)
+main.add_command(generate)
 main.add_command(predict)
 main.add_command(scan)
 main.add_command(score)

@@ -9,9 +9,12 @@ import click
 
 
 def writes_file(
-    suffixes: Sequence[str], *, required: bool = False
+    suffixes: Sequence[str], *, required: bool = False, on_stdout: str = "TSV"
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command its `output`, which ends in one of `suffixes`, and whether to `resume`."""
+    """Give a command its `output`, which ends in one of `suffixes`, and whether to `resume`.
+
+    on_stdout: what is written without an output.
+    """
     forms = " or ".join((", ".join(suffixes[:-1]), suffixes[-1]))
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -20,7 +23,7 @@ def writes_file(
             "--output",
             required=required,
             type=click.Path(dir_okay=False, writable=True, path_type=Path),
-            help=f"Ends in {forms}." + ("" if required else " Without it, TSV on stdout."),
+            help=f"Ends in {forms}." + ("" if required else f" Without it, {on_stdout} on stdout."),
         )
         @click.option(
             "--resume",

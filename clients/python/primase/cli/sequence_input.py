@@ -65,7 +65,6 @@ upper_case_option = click.option(
 )
 
 OPTIONS = (
-    click.argument("file", metavar="INPUT", type=InputFile()),
     click.option(
         "--input-format",
         type=click.Choice(get_args(InputFormat)),
@@ -81,19 +80,30 @@ OPTIONS = (
 
 def reads_sequences(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` its `sequences` in place of the options that say where they are."""
+    return click.argument("file", metavar="INPUT", type=InputFile())(_with_sequences(command))
 
+
+def may_read_sequences(command: Callable[..., None]) -> Callable[..., None]:
+    """The same, except that INPUT can be left out: `sequences` is None then."""
+    argument = click.argument("file", metavar="[INPUT]", type=InputFile(), required=False)
+    return argument(_with_sequences(command))
+
+
+def _with_sequences(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(
         *args: Any,
-        file: BinaryIO,
+        file: BinaryIO | None,
         input_format: InputFormat | None,
         id_column: str,
         sequence_column: str,
         upper_case: bool,
         **options: Any,
     ) -> None:
-        columns = Columns(id_column, sequence_column)
-        sequences = SequenceInput(file, input_format or format_of(file), columns, upper_case)
+        sequences = None
+        if file is not None:
+            columns = Columns(id_column, sequence_column)
+            sequences = SequenceInput(file, input_format or format_of(file), columns, upper_case)
         command(*args, sequences=sequences, **options)
 
     for option in reversed(OPTIONS):

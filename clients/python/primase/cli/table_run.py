@@ -43,7 +43,7 @@ class TableRun:
                 sink = _Both(TsvSink(sys.stdout, self.table), self.observer)
                 pour(sink, inputs, work, progress)
             return
-        write_table = _writer(self.output)
+        write_table = table_writer(self.output)
 
         def write(part: Path, journal: Journal) -> None:
             for head, body in journal.entries():
@@ -70,7 +70,8 @@ class _Both:
             sink.append(head, body)
 
 
-def _writer(output: Path) -> Callable[[Path, Journal, Table], None]:
+def table_writer(output: Path) -> Callable[[Path, Journal, Table], None]:
+    """What writes a table into a file of that suffix."""
     if output.suffix == ".jsonl":
         return write_json_lines
     if output.suffix != ".parquet":
