@@ -58,6 +58,9 @@ DNA: Mapping[str, Values] = {
     "alt": st.sampled_from(["A", "TT", ""]),
     "start": st.integers(0, 3),
     "end": st.integers(4, 6),
+    "num_samples": st.integers(1, 2),
+    "num_tokens": st.integers(1, 2),
+    "resume_token": st.just(""),
 }
 PACKAGES: Mapping[str, Mapping[str, Values]] = {
     "primase.evo2.v1": DNA,
@@ -72,6 +75,7 @@ NEEDED = (
     "prompt",
     "layers",
     "options",
+    "num_tokens",
 )
 
 

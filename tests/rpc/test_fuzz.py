@@ -38,7 +38,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
 SERVED = [
     name
     for name in METHODS
-    if any(family in name for family in ("esm2", "evo2", "models")) and "Generate" not in name
+    if any(family in name for family in ("esm2", "evo2", "models"))
 ]
 NOT_SERVED = [name for name in METHODS if name not in SERVED]
 
