@@ -74,11 +74,14 @@ class _Words:
     name: str
     kind: str
     tags: Sequence[str]
+    does: Sequence[str] = ("predictor", "encoder")
 
 
 WORDS: Mapping[Family, _Words] = {
     models_pb.MODEL_FAMILY_ESM2: _Words("ESM-2", "protein", ("esm2", "protein", "language model")),
-    models_pb.MODEL_FAMILY_EVO2: _Words("Evo 2", "DNA", ("evo2", "dna", "language model")),
+    models_pb.MODEL_FAMILY_EVO2: _Words(
+        "Evo 2", "DNA", ("evo2", "dna", "language model"), ("predictor", "encoder", "generator")
+    ),
 }
 SIZE = re.compile(r"\d+[bm]")
 
@@ -90,7 +93,7 @@ def _entry(slug: Slug) -> Document:
         "model_name": " ".join([words.name, *map(_part, slug.name.split("-")[1:])]),
         "description": _description(slug, words),
         "tags": list(words.tags),
-        **{kind: kind in ("predictor", "encoder") for kind in KINDS},
+        **{kind: kind in words.does for kind in KINDS},
     }
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase_gateway import evo2
+from primase_gateway import biolm_evo2_generate, evo2
 from primase_gateway.biolm import Action, Call, Document, Schema, small
+from primase_gateway.biolm_bases import Bases, HubBases, OneItem
 from primase_gateway.biolm_items import MAX_INCLUDES, Lenient, Strict
 from primase_gateway.biolm_schemas import (
     INTEGER,
@@ -28,34 +28,13 @@ from primase_gateway.fastapi_errors import parse_body
 from primase_gateway.json_stream import JsonAnswer
 from primase_gateway.validation import parse
 
-MAX_BASES = 4096
 MAX_LAYERS = 128
-BASES = re.compile("[ACGT]*")
 BLOCK = re.compile(r"blocks\.(\d+)")
 # The third matrix of the gated MLP; the original has no other.
 MLP_LAYER = 3
-NOT_BASES = "Nucleotides can only be represented with 'ACGT' characters"
 POOLINGS: Mapping[str, pb.Pooling.ValueType] = {"mean": pb.POOLING_MEAN, "last": pb.POOLING_LAST}
 
 Include = Literal["mean", "last"]
-
-
-def _check_hosted(text: str) -> str:
-    matched = BASES.match(text)
-    end = matched.end() if matched else 0
-    if end < len(text):
-        raise PydanticCustomError(
-            "bases",
-            "{said}; found {character} at position {position}, counted from 0",
-            {"said": NOT_BASES, "character": ascii(text[end]), "position": end},
-        )
-    return text
-
-
-def _check_hub(text: str) -> str:
-    if not text or not BASES.fullmatch(text):
-        raise ValueError(NOT_BASES)
-    return text
 
 
 def _check_hub_includes(names: list[str]) -> list[str]:
@@ -65,11 +44,6 @@ def _check_hub_includes(names: list[str]) -> list[str]:
     return names
 
 
-SCHEMA = WithJsonSchema(
-    {"type": "string", "pattern": "^[ACGT]*$", "minLength": 1, "maxLength": MAX_BASES}
-)
-Length = Field(min_length=1, max_length=MAX_BASES)
-OneItem = Field(min_length=1, max_length=1)
 Layers = Annotated[list[int], Field(max_length=MAX_LAYERS)]
 HubInclude = Annotated[str, WithJsonSchema({"type": "string", "enum": list(POOLINGS)})]
 BEFORE_LAST = [-2]
@@ -80,7 +54,7 @@ HUB_MEAN = ["mean"]
 class Item(Lenient):
     """One sequence."""
 
-    sequence: Annotated[str, Length, AfterValidator(_check_hosted), SCHEMA]
+    sequence: Bases
 
 
 class StrictItem(Item):
@@ -92,7 +66,7 @@ class StrictItem(Item):
 class HubItem(Strict):
     """One sequence and nothing else, whose length is checked last."""
 
-    sequence: Annotated[str, AfterValidator(_check_hub), Length, SCHEMA]
+    sequence: HubBases
 
 
 class Params(Lenient):
@@ -245,15 +219,18 @@ _SCORE_HUB = Action(HubScoreRequest, _score_hub, LOG_PROB)
 HOSTED_2: Mapping[str, Action] = {
     "encode": Action(EncodeRequest2, _encode_2, ENCODING),
     "predict": Action(ScoreRequest2, _score_2, LOG_PROB),
+    "generate": biolm_evo2_generate.HOSTED_2,
 }
 HOSTED_3: Mapping[str, Action] = {
     "encode": Action(EncodeRequest3, _encode_3, ENCODING),
     "predict": _SCORE_3,
     "log_prob": _SCORE_3,
     "score": _SCORE_3,
+    "generate": biolm_evo2_generate.HOSTED_3,
 }
 HUB: Mapping[str, Action] = {
     "encode": Action(HubEncodeRequest, _encode_hub, HUB_ENCODING),
     "log_prob": _SCORE_HUB,
     "score": _SCORE_HUB,
+    "generate": biolm_evo2_generate.HUB,
 }

@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticKnownError
+
+from primase_gateway.seeds import Seed
 
 MAX_OUTPUT_LAYERS = 100
-LEAST_SEED, GREATEST_SEED = -(2**63), 2**64 - 1
 
 
 class NimBody(BaseModel):
@@ -22,18 +22,10 @@ def _null_is(default: float, kind: Any) -> BeforeValidator:
     )
 
 
-def _check_seed(given: object) -> object:
-    # JSON's whole numbers beyond 64 bits have become floats: one next to the least is the least.
-    if isinstance(given, float) and given <= LEAST_SEED:
-        raise PydanticKnownError("greater_than_equal", {"ge": LEAST_SEED})
-    return given
-
-
 NumTokens = Annotated[int, Field(ge=1)]
 Temperature = Annotated[float, Field(gt=0, le=1.3, allow_inf_nan=False)]
 TopK = Annotated[int, Field(ge=0, le=6)]
 TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=LEAST_SEED, le=GREATEST_SEED), BeforeValidator(_check_seed)]
 
 
 class GenerateInputs(NimBody):

@@ -17,11 +17,11 @@ from tests.gateway.scripted_evo2 import log_likelihood, values
 TABLE = json.loads((Path(__file__).parent / "data" / "biolm_evo2_refusals.json").read_text())
 VERSIONS = ("v1", "v2", "v3")
 ACTIONS = {
-    "v1": ["encode", "log_prob", "score"],
-    "v2": ["encode", "predict"],
-    "v3": ["encode", "predict", "log_prob", "score"],
+    "v1": ["encode", "generate", "log_prob", "score"],
+    "v2": ["encode", "generate", "predict"],
+    "v3": ["encode", "generate", "predict", "log_prob", "score"],
 }
-SCORES = [(v, action) for v, actions in ACTIONS.items() for action in actions[1:]]
+SCORES = [(v, action) for v, actions in ACTIONS.items() for action in actions[2:]]
 ROWS = [
     pytest.param(version, row, id=f"{version} {row['case']}")
     for row in TABLE
@@ -135,7 +135,7 @@ def test_the_table(
 
 @pytest.mark.parametrize(
     ("version", "action"),
-    [("v1", "predict"), ("v1", "generate"), ("v2", "log_prob"), ("v2", "score"), ("v3", "embed")],
+    [("v1", "predict"), ("v1", "embed"), ("v2", "log_prob"), ("v2", "score"), ("v3", "embed")],
 )
 def test_actions_that_there_are_not(evo2: httpx.Client, version: str, action: str) -> None:
     answer = evo2.post(path_of(version, action), json={"items": [{"sequence": "A"}]})
@@ -185,7 +185,7 @@ def test_the_catalogue(evo2: httpx.Client, evo2_script: Script) -> None:
         "tags": ["evo2", "dna", "language model"],
         "predictor": True,
         "encoder": True,
-        "generator": False,
+        "generator": True,
         "classifier": False,
         "similarity": False,
     }

@@ -79,7 +79,8 @@ plain = st.recursive(
     max_leaves=12,
 )
 odd = plain | st.sampled_from(["M", "M<mask>", "mean", -1, 2**70, 1e300])
-items = st.lists(st.fixed_dictionaries({}, optional={"sequence": odd}) | odd, max_size=10)
+item = st.fixed_dictionaries({}, optional={"sequence": odd, "prompt": odd})
+items = st.lists(item | odd, max_size=10)
 params = st.fixed_dictionaries(
     {}, optional={"repr_layers": st.lists(odd) | odd, "include": st.lists(odd) | odd}
 )
@@ -102,8 +103,14 @@ BIOLM = (
     "/api/v3/esm2-8m/encode/",
     "/api/v3/esm2-8m/predict/",
     "/api/v3/esm2-8m/score/",
+    "/api/v2/evo2-7b/generate",
 )
-HUB = ("/api/v1/esm2-8m/encode", "/api/v1/esm2-8m/predict", "/api/v1/esm2-8m/log_prob")
+HUB = (
+    "/api/v1/esm2-8m/encode",
+    "/api/v1/esm2-8m/predict",
+    "/api/v1/esm2-8m/log_prob",
+    "/api/v1/evo2-7b/generate",
+)
 JSON_HEADERS = {"content-type": "application/json"}
 NATIVE = (
     "/primase/v1/models/esm2-8m:encode",

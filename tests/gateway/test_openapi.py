@@ -68,11 +68,14 @@ def test_evo2_has_paths_of_its_own() -> None:
     added = set(document["paths"]) - set(openapi.document(ESM2_ONLY)["paths"])
     assert sorted(added) == [
         "/api/v1/evo2-7b/encode",
+        "/api/v1/evo2-7b/generate",
         "/api/v1/evo2-7b/log_prob",
         "/api/v1/evo2-7b/score",
         "/api/v2/evo2-7b/encode/",
+        "/api/v2/evo2-7b/generate/",
         "/api/v2/evo2-7b/predict/",
         "/api/v3/evo2-7b/encode/",
+        "/api/v3/evo2-7b/generate/",
         "/api/v3/evo2-7b/log_prob/",
         "/api/v3/evo2-7b/predict/",
         "/api/v3/evo2-7b/score/",
