@@ -111,7 +111,8 @@ dtype_option = click.option(
 @click.option(
     "--max-state-bytes",
     type=click.IntRange(1),
-    help="Of a device's memory, for what Evo 2 keeps of sequences that it is reading.  "
+    help="Of a device's memory, for what Evo 2 keeps of sequences: half of it for those that it "
+    "generates, half for those that it only reads.  "
     "[default: half of what is free once the weights are there]",
 )
 @click.option(

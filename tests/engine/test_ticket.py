@@ -81,3 +81,40 @@ def test_cancelling_before_the_end_is_an_error_to_a_reader() -> None:
     ticket.cancel()
     with pytest.raises(Cancelled):
         asyncio.run(read_all(ticket))
+
+
+def test_all_that_fits_is_taken_together_and_told_once() -> None:
+    keeper = Keeper()
+    ticket = LocalTicket(keeper)
+    for index in range(4):
+        give(ticket, index, is_last=index == 3)
+    assert indices(asyncio.run(ticket.take(max_bytes=21))) == [0, 1]
+    assert keeper.heard == ["ended", 21]
+    assert indices(asyncio.run(ticket.take(max_bytes=1))) == [2]
+    assert indices(asyncio.run(ticket.take(max_bytes=99))) == [3]
+    assert asyncio.run(ticket.take(max_bytes=99)) == []
+    assert keeper.heard == ["ended", 21, 12, 13, "emptied"]
+
+
+def test_taking_waits_for_the_first_event_only_so_long() -> None:
+    ticket = LocalTicket(Keeper())
+
+    async def run() -> None:
+        reader = asyncio.create_task(ticket.take(max_bytes=99))
+        await asyncio.sleep(0)
+        give(ticket, 0)
+        assert indices(await reader) == [0]
+        with pytest.raises(TimeoutError):
+            await ticket.take(max_bytes=99, timeout_s=0.0)
+        ticket.fail(DeadlineExpired("late"))
+        with pytest.raises(DeadlineExpired):
+            await ticket.take(max_bytes=99, timeout_s=0.0)
+
+    asyncio.run(run())
+
+
+def test_the_heartbeat_is_that_of_its_keeper() -> None:
+    keeper = Keeper()
+    assert LocalTicket(keeper).heartbeat() is None
+    keeper.beat = Heartbeat(0, 0, 0, queue_position=3, num_prefilled_tokens=0)
+    assert LocalTicket(keeper).heartbeat() == keeper.beat

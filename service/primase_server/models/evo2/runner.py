@@ -31,7 +31,7 @@ from primase_server.models.evo2.tokens import Tokens, tokenize
 
 FAMILY = "evo2"
 
-OUTPUTS = ("layers", "score", "variants", "scan")
+OUTPUTS = ("generate", "layers", "score", "variants", "scan")
 """What a model of this family answers, for GetModel."""
 
 _SELF_CHECK_SEQUENCE = "ACGTTGCAAGTCCGATNacgt" * 8  # longer than the taps of any filter
