@@ -35,11 +35,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-SERVED = [
-    name
-    for name in METHODS
-    if any(family in name for family in ("esm2", "evo2", "models"))
-]
+SERVED = [name for name in METHODS if any(family in name for family in ("esm2", "evo2", "models"))]
 NOT_SERVED = [name for name in METHODS if name not in SERVED]
 
 fuzz = settings(
