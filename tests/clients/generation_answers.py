@@ -39,7 +39,11 @@ def samples(request: pb.StreamGenerateRequest, context: Any) -> Iterator[pb.Stre
     first, start = 0, 0
     if request.resume_token:
         seed, first, start = map(int, request.resume_token.split("-"))
-        assert item.prompt.endswith(drawn(seed, first, start))
+        text = drawn(seed, first, start)
+        assert item.prompt.endswith(text)
+        assert start < options.num_tokens
+        assert not text.endswith(tuple(options.stop_sequences))
+        assert options.sampling.seed in (0, seed)
     texts = [drawn(seed, first + n, options.num_tokens) for n in range(options.num_samples)]
     texts = [_stopped(text, options.stop_sequences) for text in texts]
     yield from _merged(

@@ -237,6 +237,33 @@ def test_what_goes_on_is_asked_for_by_its_token(run: Any) -> None:
 
 
 @both_clients
+@pytest.mark.parametrize(
+    ("options", "reason", "num_tokens"),
+    [({"num_tokens": 6}, "length", 6), ({"stop_sequences": drawn(7, 0, 5)[3:]}, "stop", 5)],
+)
+def test_a_stream_that_breaks_before_its_end_is_said_has_ended(
+    run: Any, options: Any, reason: str, num_tokens: int
+) -> None:
+    service = EverySample((4,))
+    (result,) = ask(run, lambda evo2: evo2.generate("A", sampling=SEED, **options), service)
+
+    finished = result.value.finished
+    assert len(service.requests) == 1
+    assert result.value.text == drawn(7, 0, num_tokens)
+    assert finished.reason.startswith(reason)
+    assert (finished.num_generated_tokens, finished.mass_outside_alphabet) == (num_tokens, None)
+
+
+@both_clients
+def test_every_prompt_goes_on_with_its_own_seed(run: Any) -> None:
+    service = EverySample((4, 4, 4))
+    results = ask(run, lambda evo2: evo2.generate(["A"] * 3, sampling=SEED), service)
+
+    assert texts(results) == [drawn(seed_of(7, n) or 0, 0, 100) for n in range(3)]
+    assert len(service.requests) == 6
+
+
+@both_clients
 def test_it_gives_up_where_nothing_more_comes(run: Any) -> None:
     service = EverySample((3, *[1] * 99))
     with pytest.raises(exceptions.Unavailable, match="it went away"):

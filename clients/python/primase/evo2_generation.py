@@ -10,6 +10,7 @@ from primase.evo2.v1.evo2_service_pb2 import (
 )
 from primase.generation_options import Prompts, Sampling, TokenReport
 from primase.generation_results import REASONS, Finished, GenerationEvent
+from primase.names import FinishReasonName
 from primase.prompt_feed import PromptFeed
 from primase.results import Timings
 
@@ -34,17 +35,26 @@ class Evo2Generation:
 
     def request(self, prompt: str, seed: int | None) -> StreamGenerateRequest:
         """For all samples of a prompt."""
-        request = self._request_of(prompt)
+        items = [self.item(prompt)]
+        request = StreamGenerateRequest(model=self._model, items=items, options=self._options)
         if seed is not None:
             request.options.sampling.seed = seed
         return request
 
-    def resumption(self, prompt: str, text: str, resume_token: str) -> StreamGenerateRequest:
-        """For the rest of one sample; the token tells the seed and what was drawn."""
-        request = self._request_of(prompt + text)
+    def resumption(
+        self, prompt: str, text: str, seed: int | None, resume_token: str
+    ) -> StreamGenerateRequest:
+        """For the rest of one sample; the token tells what was drawn."""
+        request = self.request(prompt + text, seed)
         request.options.num_samples = 1
         request.resume_token = resume_token
         return request
+
+    def reason_of(self, text: str) -> FinishReasonName | None:
+        """A token is a character, and a stop sequence ends what it is the end of."""
+        if text.endswith(tuple(self._options.stop_sequences)):
+            return "stop_sequence"
+        return "length" if len(text) >= self._options.num_tokens else None
 
     def finished(
         self, place: GenerationEvent, num_tokens: int, response: StreamGenerateResponse
@@ -60,10 +70,6 @@ class Evo2Generation:
             message.mass_outside_alphabet,
             Timings.of(message.timings),
         )
-
-    def _request_of(self, prompt: str) -> StreamGenerateRequest:
-        items = [self.item(prompt)]
-        return StreamGenerateRequest(model=self._model, items=items, options=self._options)
 
 
 def feed(

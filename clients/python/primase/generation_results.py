@@ -128,12 +128,13 @@ class Finished(GenerationEvent):
     reason: None where this client does not know it.
     num_generated_tokens: all of the sample's.
     mass_outside_alphabet: mean probability that the raw logits gave to other characters than the
-        alphabet's; of a stream that broke, over the tokens since.
+        alphabet's; None of a stream that broke, since the server tells it of one call alone.
+    timings: of the last call; zeros where it broke after the last token.
     """
 
     reason: FinishReasonName | None
     num_generated_tokens: int
-    mass_outside_alphabet: float
+    mass_outside_alphabet: float | None
     timings: Timings
 
 

@@ -14,7 +14,7 @@ transport, blocking or asyncio, takes these steps and no others:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -41,6 +41,8 @@ from primase.generation_results import (
     TokenValues,
 )
 from primase.item_errors import errors_by_item, with_item_numbers
+from primase.names import FinishReasonName
+from primase.results import Timings
 from primase.statuses import from_status
 from primase.type.v1 import generation_pb2 as pb
 
@@ -98,8 +100,13 @@ class GenerationCall(Protocol[RequestT_co, ResponseT_contra]):
     def request(self, prompt: str, seed: int | None) -> RequestT_co:
         """For all samples of a prompt."""
 
-    def resumption(self, prompt: str, text: str, resume_token: str) -> RequestT_co:
+    def resumption(
+        self, prompt: str, text: str, seed: int | None, resume_token: str
+    ) -> RequestT_co:
         """For the rest of one sample, of which `text` has come."""
+
+    def reason_of(self, text: str) -> FinishReasonName | None:
+        """Why a sample with that text has ended; None where more of it is to come."""
 
     def finished(
         self, place: GenerationEvent, num_tokens: int, response: ResponseT_contra
@@ -115,6 +122,7 @@ class _Progress:
     num_tokens: int = 0
     resume_token: str = ""
     started: Started | None = None
+    was_resumed: bool = False
     ended: bool = False
 
 
@@ -138,6 +146,8 @@ class PromptExchange(Generic[RequestT, ResponseT]):
         self._num_breaks = 0
         self._samples = [_Progress() for _ in range(call.num_samples)]
         self._failure = entry.error
+        self._is_broken = False
+        self._unsaid: list[Finished] = []
         # Of the call in progress: the sample that each of its numbers means, and its next event.
         self._asked: dict[int, int] = {}
         self._next_numbers: dict[int, int] = {}
@@ -150,6 +160,10 @@ class PromptExchange(Generic[RequestT, ResponseT]):
         if not left:
             return None
         self._next_numbers = {}
+        if self._is_broken:
+            left = [number for number in left if not self._ended_unsaid(number)]
+            if not left:
+                return None
         untouched = [number for number in left if not self._samples[number].resume_token]
         if untouched:
             # The draws of a sample are named by its number, so that all are asked for again.
@@ -157,7 +171,11 @@ class PromptExchange(Generic[RequestT, ResponseT]):
             return self._call.request(self._prompt.text, self._seed())
         self._asked = {0: left[0]}
         sample = self._samples[left[0]]
-        return self._call.resumption(self._prompt.text, "".join(sample.text), sample.resume_token)
+        sample.was_resumed = True
+        text = "".join(sample.text)
+        return self._call.resumption(
+            self._prompt.text, text, self._prompt.seed, sample.resume_token
+        )
 
     def read(self, response: ResponseT) -> Iterator[GenerationEvent]:
         """The events of one message that the caller has not seen."""
@@ -179,6 +197,7 @@ class PromptExchange(Generic[RequestT, ResponseT]):
         self._num_breaks += 1
         if not self._can_go_on(error) or self._num_breaks > self._max_resumes:
             raise numbered
+        self._is_broken = True
         wait_s = error.retry_after_s
         return _FIRST_WAIT_S * 2 ** (self._num_breaks - 1) if wait_s is None else wait_s
 
@@ -189,7 +208,10 @@ class PromptExchange(Generic[RequestT, ResponseT]):
                 raise BrokenAnswer(f"the answer ended without the end of sample {number}")
 
     def leave(self) -> Iterator[GenerationEvent]:
-        """The samples that failed with the whole prompt."""
+        """The ends that no call has told: of samples that failed with the whole prompt, or whose
+        stream broke just before.
+        """
+        yield from self._unsaid
         if self._failure is not None:
             for number, sample in enumerate(self._samples):
                 if not sample.ended:
@@ -217,7 +239,10 @@ class PromptExchange(Generic[RequestT, ResponseT]):
             if sample.started is None:
                 raise ValueError(f"the answer has the end of sample {number} before its start")
             sample.ended = True
-            yield self._call.finished(place, sample.num_tokens, response)
+            event = self._call.finished(place, sample.num_tokens, response)
+            # Of a call that went on, the server tells the mean over what came since.
+            was_cut = sample.was_resumed
+            yield replace(event, mass_outside_alphabet=None) if was_cut else event
 
     def _number_of(self, response: ResponseT) -> int | None:
         """The sample that a message is of; None where it goes on in a call of its own, or ended
@@ -264,9 +289,22 @@ class PromptExchange(Generic[RequestT, ResponseT]):
         self._num_breaks = 0
         return Tokens(place.index, place.id, place.sample_index, TokenValues.of(message))
 
+    def _ended_unsaid(self, number: int) -> bool:
+        sample = self._samples[number]
+        reason = self._call.reason_of("".join(sample.text))
+        if reason is not None:
+            sample.ended = True
+            timings = Timings(0, 0, 0)
+            end = Finished(*self._place(number), reason, sample.num_tokens, None, timings)
+            self._unsaid.append(end)
+        return sample.ended
+
     def _can_go_on(self, error: PrimaseError) -> bool:
         if any(
-            sample.num_tokens and not sample.resume_token and not sample.ended
+            sample.num_tokens
+            and not sample.resume_token
+            and not sample.ended
+            and self._call.reason_of("".join(sample.text)) is None
             for sample in self._samples
         ):
             return False
