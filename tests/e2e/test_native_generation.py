@@ -53,6 +53,25 @@ def test_events_are_those_of_the_unary_call(rest: httpx.Client) -> None:
         assert len(text) == 10
 
 
+def test_a_broken_stream_goes_on(rest: httpx.Client) -> None:
+    options = {"numTokens": 12, "sampling": SAMPLING, "alphabet": "ACGT"}
+
+    def follow(**body: object) -> list[pb.StreamGenerateResponse]:
+        with rest.stream(
+            "POST", f"{MODEL}:streamGenerate", json={"options": options} | body
+        ) as answer:
+            found = parsed(read_events(answer.iter_lines()))
+        return [message for message in found if message.HasField("tokens")]
+
+    whole = follow(items=[{"prompt": DNA}])
+    text = "".join(message.tokens.text for message in whole)
+    before = whole[: len(whole) // 2]
+    received = "".join(message.tokens.text for message in before)
+    token = before[-1].tokens.resume_token
+    after = follow(items=[{"prompt": DNA + received}], resumeToken=token)
+    assert received + "".join(message.tokens.text for message in after) == text
+
+
 def test_what_is_wrong_is_told_as_json(rest: httpx.Client) -> None:
     body = {"items": [{"prompt": DNA}], "options": {"numTokens": 0}}
     answer = rest.post(

@@ -19,6 +19,12 @@ def test_item_1_by_default(rest: httpx.Client) -> None:
     assert generated(rest, "ACTGACTG")["elapsed_ms"] > 0
 
 
+def test_the_documented_call(rest: httpx.Client) -> None:
+    fields = {"num_tokens": 8, "top_k": 1, "enable_sampled_probs": True}
+    probs = generated(rest, "ACTGACTGACTGACTG", **dict[str, Any](fields))["sampled_probs"]
+    assert all(0 <= prob <= 1 for prob in probs)
+
+
 def test_item_2_greedy_is_the_same_each_time(rest: httpx.Client) -> None:
     answers = [
         generated(rest, DNA, **FEW, top_k=1, temperature=temperature)["sequence"]
