@@ -31,6 +31,11 @@ class FarTicket:
             value = item.finish(item.lengths)
             yield ItemFinished(index, value, Timings(0.0, 0.0, 0.0))
 
+    async def take(self, max_bytes: int, timeout_s: float | None = None) -> list[Event]:
+        raise NotImplementedError
+
+    def heartbeat(self) -> None: ...
+
     def cancel(self) -> None:
         self._is_cancelled = True
 

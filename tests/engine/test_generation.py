@@ -19,7 +19,7 @@ from primase_server.engine.events import (
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.local import LocalEngine
 from primase_server.engine.scheduler import Delivery, GiveWay, Recipient, ShortStep
-from primase_server.errors import Cancelled, NotServed
+from primase_server.errors import Cancelled, NotServed, PrimaseError
 from tests.engine.toys import ROOMY, WAIT_S, EchoRunner, ToyItem, read_all, toy_job, values
 
 UNREAD_TOKENS = 4
@@ -88,7 +88,9 @@ class CountingScheduler:
         return QueueState(0, 0, len(self.rows), 0, 0.0)
 
     def add(self, job: GenerationJob, recipient: Recipient, now_s: float) -> list[Delivery]:
-        self.rows[recipient] = Counting(job, recipient, last_token=job.prompts[0][-1])
+        [prompt] = job.prompts
+        assert not isinstance(prompt, PrimaseError)
+        self.rows[recipient] = Counting(job, recipient, last_token=prompt[-1])
         return []
 
     def plan(self, now_s: float, short: ShortStep | None = None) -> CountingStep | None:

@@ -11,6 +11,9 @@ from primase_server.models.checksum import checksum
 from primase_server.models.evo2.weights import FIXTURE
 from tests.models.evo2.items import dna, runner
 from tests.rpc.evo2 import MODEL, NAME, forward_options, forward_request, stream_forward_request
+from tests.rpc.evo2_generation import followed, options
+from tests.rpc.evo2_generation import request as generate_request
+from tests.rpc.evo2_generation import stream_request as generate_stream_request
 from tests.rpc.live import Live, limited, refusal, serving
 
 
@@ -143,7 +146,6 @@ def test_steps_take_as_many_sequences_as_memory_and_tokens_allow(live: Live) -> 
         pb.ESTIMATE_OUTPUT_CONTACTS,
         pb.ESTIMATE_OUTPUT_ATTENTIONS,
         pb.ESTIMATE_OUTPUT_ATTENTION_MAPS,
-        pb.ESTIMATE_OUTPUT_GENERATION,
     ],
 )
 def test_outputs_of_other_families_are_refused(live: Live, output: Any) -> None:
@@ -156,3 +158,34 @@ def test_a_very_long_estimate_is_answered_at_once(live: Live) -> None:
     answer = estimate(live, *[1_000_000_000] * 100_000)
     assert answer.num_tokens == 10**14
     assert not answer.fits
+
+
+def test_what_a_generation_costs(live: Live) -> None:
+    outputs = [pb.ESTIMATE_OUTPUT_GENERATION]
+    told = estimate(live, 100, 2000, outputs=outputs, num_new_tokens=50, num_samples=3)
+    assert told.num_tokens == 2100 + 6 * 50
+    assert told.fits
+    assert told.fits_unary
+    assert 2000 < told.max_sequence_length <= (1 << 20) - 50
+    state_bytes = runner().served.state_bytes(2050) + runner().served.state_bytes(2000)
+    assert told.workspace_bytes > state_bytes
+    request = generate_request("ACGT" * 25, options=options(50, num_samples=3))
+    assert live.evo2.Generate(request).ByteSize() <= told.response_bytes // 2
+    assert estimate(live, 100, outputs=outputs).num_tokens == 200
+    mixed = [pb.ESTIMATE_OUTPUT_GENERATION, pb.ESTIMATE_OUTPUT_SCORE]
+    assert list(refusal(lambda: estimate(live, 1, outputs=mixed)).fields) == ["outputs"]
+
+
+def test_memory_decides_how_long_a_generated_sequence_may_be() -> None:
+    with serving(limited(max_state_bytes=6 << 20)) as live:
+        outputs = [pb.ESTIMATE_OUTPUT_GENERATION]
+        longest = estimate(live, 1, outputs=outputs, num_new_tokens=3).max_sequence_length
+        over = estimate(live, longest + 1, outputs=outputs, num_new_tokens=3)
+        assert "bytes of state; the limit is 3145728" in over.detail
+        assert over.max_step_sequences == 0
+        prompts = (dna(longest), dna(longest + 1))
+        pairs = followed(
+            live.evo2.StreamGenerate(generate_stream_request(*prompts, options=options(3)))
+        )
+        assert pairs[0, 0].finished is not None
+        assert pairs[1, 0].refusal is not None

@@ -15,7 +15,7 @@ from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.families import EVO2
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.models.room import Room
-from primase_server.rpc import esm2_estimate, evo2_estimate, evo2_requests
+from primase_server.rpc import esm2_estimate, evo2_estimate, evo2_generate_estimate, evo2_requests
 from primase_server.rpc.call import Context
 from primase_server.rpc.model_messages import FAMILIES, to_model
 from primase_server.settings import Limits
@@ -61,7 +61,10 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         room = model.room or Room(self._limits.max_batch_bytes, sys.maxsize)
         served = evo2_requests.within(runner.served, self._limits, model.room)
         weights_bytes = runner.config.num_parameters * served.dtype_bytes
-        return evo2_estimate.estimate(request, served, room, self._limits, weights_bytes)
+        estimate = evo2_estimate.estimate
+        if evo2_generate_estimate.is_generation(request):
+            estimate = evo2_generate_estimate.estimate
+        return estimate(request, served, room, self._limits, weights_bytes)
 
     def _model(self, served: ServedModel, *, details: bool = False) -> pb.Model:
         ready = served.state is ModelState.READY
