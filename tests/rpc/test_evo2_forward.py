@@ -18,7 +18,6 @@ from primase_server.models.evo2.pooling import Pooling
 from primase_server.models.evo2.strands import Strand
 from tests.models.evo2.items import dna, run_item, served
 from tests.rpc.evo2 import (
-    MODEL,
     NAME,
     arrays,
     assembled,
@@ -269,16 +268,6 @@ def test_short_work_is_done_while_a_long_sequence_is_read(live: Live) -> None:
     assert_close(found["norm"], expected("ACGTACGT", "norm")["norm"])
     assert long.is_active()
     long.cancel()
-
-
-def test_generation_is_not_served(live: Live) -> None:
-    generate = pb.GenerateRequest(model=MODEL, items=[pb.GenerateItem(prompt="ACGT")])
-    stream = pb.StreamGenerateRequest(model=MODEL, items=[pb.GenerateItem(prompt="ACGT")])
-    for refused in (
-        refusal(lambda: live.evo2.Generate(generate)),
-        refusal(lambda: live.evo2.StreamGenerate(stream)),
-    ):
-        assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED")
 
 
 def test_models_of_another_family_are_unknown_here(live: Live) -> None:
