@@ -5,27 +5,21 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
 import primase
-from primase import Prompt, Sampling, TokenReport, exceptions, prompt_exchange
+from primase import Prompt, Sampling, TokenReport, exceptions
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.generation_options import seed_of
 from primase.generation_results import Failed, Finished, Heartbeat, Started, Tokens
 from primase.prompt_feed import MAX_OPEN_PROMPTS
 from primase.type.v1 import generation_pb2 as generation
 from tests.clients.generation_answers import PICKED_SEED, EverySample, drawn, samples
-from tests.clients.scripted import BOTH_CLIENTS, ScriptedEvo2, abort, serving, status
+from tests.clients.scripted import BOTH_CLIENTS, ScriptedEvo2, serving
 
 both_clients = pytest.mark.parametrize("run", BOTH_CLIENTS)
 SEED = Sampling(seed=7)
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt_exchange, "_FIRST_WAIT_S", 0.001)
 
 
 def ask(run: Any, use: Any, service: ScriptedEvo2 | None = None) -> Any:
@@ -199,96 +193,6 @@ def test_events_of_several_prompts_and_samples(run: Any) -> None:
             text = "".join(event.text for event in its if isinstance(event, Tokens))
             assert text == drawn(its[0].seed, number, 100)
     assert [type(event) for event in events if event.index == 1] == [Failed, Failed]
-
-
-@both_clients
-@pytest.mark.parametrize("breaks", [(5,), (3, 4), (1,), (2, 2, 7)])
-@pytest.mark.parametrize("num_samples", [1, 3])
-def test_a_broken_stream_goes_on_with_the_same_tokens(
-    run: Any, breaks: tuple[int, ...], num_samples: int
-) -> None:
-    def use(evo2: Any) -> Any:
-        return evo2.stream("ACGT", num_tokens=20, num_samples=num_samples)
-
-    service = EverySample(breaks)
-    events = ask(run, use, service)
-
-    assert len(service.requests) > len(breaks)
-    for number in range(num_samples):
-        its = [event for event in events if event.sample_index == number]
-        assert [type(event) for event in its[:1] + its[-1:]] == [Started, Finished]
-        assert sum(isinstance(event, Started) for event in its) == 1
-        text = "".join(event.text for event in its if isinstance(event, Tokens))
-        assert text == drawn(PICKED_SEED, number, 20)
-        assert its[-1].num_generated_tokens == 20
-
-
-@both_clients
-def test_what_goes_on_is_asked_for_by_its_token(run: Any) -> None:
-    service = EverySample((4,))
-    how = {"num_tokens": 20, "num_samples": 1, "sampling": SEED}
-    (result,) = ask(run, lambda evo2: evo2.generate("ACGT", **how), service)
-
-    first, second = service.requests
-    assert result.value.text == drawn(7, 0, 20)
-    assert second.items[0].prompt == "ACGT" + drawn(7, 0, 6)
-    assert second.resume_token == "7-0-6"
-    assert second.options == first.options
-
-
-@both_clients
-@pytest.mark.parametrize(
-    ("options", "reason", "num_tokens"),
-    [({"num_tokens": 6}, "length", 6), ({"stop_sequences": drawn(7, 0, 5)[3:]}, "stop", 5)],
-)
-def test_a_stream_that_breaks_before_its_end_is_said_has_ended(
-    run: Any, options: Any, reason: str, num_tokens: int
-) -> None:
-    service = EverySample((4,))
-    (result,) = ask(run, lambda evo2: evo2.generate("A", sampling=SEED, **options), service)
-
-    finished = result.value.finished
-    assert len(service.requests) == 1
-    assert result.value.text == drawn(7, 0, num_tokens)
-    assert finished.reason.startswith(reason)
-    assert (finished.num_generated_tokens, finished.mass_outside_alphabet) == (num_tokens, None)
-
-
-@both_clients
-def test_every_prompt_goes_on_with_its_own_seed(run: Any) -> None:
-    service = EverySample((4, 4, 4))
-    results = ask(run, lambda evo2: evo2.generate(["A"] * 3, sampling=SEED), service)
-
-    assert texts(results) == [drawn(seed_of(7, n) or 0, 0, 100) for n in range(3)]
-    assert len(service.requests) == 6
-
-
-@both_clients
-def test_it_gives_up_where_nothing_more_comes(run: Any) -> None:
-    service = EverySample((3, *[1] * 99))
-    with pytest.raises(exceptions.Unavailable, match="it went away"):
-        ask(run, lambda evo2: evo2.generate("ACGT", max_resumes=3), service)
-
-    assert len(service.requests) == 1 + 3
-
-
-@both_clients
-def test_a_server_that_was_never_there_is_not_asked_again(run: Any) -> None:
-    service = EverySample((0, 0))
-    with pytest.raises(exceptions.Unavailable):
-        ask(run, lambda evo2: evo2.generate("ACGT"), service)
-
-    assert len(service.requests) == 1
-
-
-@both_clients
-def test_an_error_of_the_call_is_raised(run: Any) -> None:
-    def answer(request: Any, context: Any) -> Any:
-        yield next(samples(request, context))
-        abort(context, status(grpc.StatusCode.INTERNAL, "INTERNAL", "it broke"))
-
-    with pytest.raises(exceptions.InternalError, match="it broke"):
-        ask(run, lambda evo2: evo2.generate(["ACGT"] * 40), ScriptedEvo2(answer))
 
 
 def _without(number: int) -> Any:

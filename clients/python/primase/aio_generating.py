@@ -8,8 +8,9 @@ from typing import TypeVar
 import grpc
 
 from primase.aio_transport import AsyncTransport
+from primase.generation_call import GenerateResponse
 from primase.generation_results import GenerationEvent, Heartbeat, SampleResult
-from primase.prompt_exchange import GenerateResponse, PromptExchange
+from primase.prompt_exchange import PromptExchange
 from primase.prompt_feed import MAX_OPEN_PROMPTS, PromptFeed, SampleCollector
 from primase.statuses import from_rpc_error
 

@@ -15,10 +15,9 @@ transport, blocking or asyncio, takes these steps and no others:
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
-from google.rpc import status_pb2
 
 from primase.batches import Entry
 from primase.exceptions import (
@@ -29,6 +28,7 @@ from primase.exceptions import (
     ResponseTooLarge,
     Unavailable,
 )
+from primase.generation_call import GenerateResponse, GenerationCall
 from primase.generation_options import Prompt
 from primase.generation_results import (
     DETERMINISMS,
@@ -41,7 +41,6 @@ from primase.generation_results import (
     TokenValues,
 )
 from primase.item_errors import errors_by_item, with_item_numbers
-from primase.names import FinishReasonName
 from primase.results import Timings
 from primase.statuses import from_status
 from primase.type.v1 import generation_pb2 as pb
@@ -50,68 +49,8 @@ DEFAULT_MAX_RESUMES = 5
 _FIRST_WAIT_S = 0.25
 
 
-class GenerateResponse(Protocol):
-    """What the messages of every family's stream have in common."""
-
-    item_index: int
-    sample_index: int
-    sequence_number: int
-
-    @property
-    def started(self) -> pb.GenerationStarted:
-        """The first event."""
-
-    @property
-    def tokens(self) -> pb.GeneratedTokens:
-        """New tokens."""
-
-    @property
-    def failed(self) -> status_pb2.Status:
-        """Why the sample failed."""
-
-    @property
-    def heartbeat(self) -> pb.GenerationHeartbeat:
-        """Still waiting."""
-
-    def WhichOneof(self, oneof_group: Literal["event"], /) -> str | None:  # noqa: N802  # of protobuf
-        """Which of these it is."""
-
-
-RequestT_co = TypeVar("RequestT_co", covariant=True)
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT", bound=GenerateResponse)
-ResponseT_contra = TypeVar("ResponseT_contra", bound=GenerateResponse, contravariant=True)
-
-
-class GenerationCall(Protocol[RequestT_co, ResponseT_contra]):
-    """What one family sends for a prompt, and how it tells the end of a sample."""
-
-    @property
-    def num_samples(self) -> int:
-        """Samples of each prompt."""
-
-    @property
-    def seed(self) -> int | None:
-        """As the caller gave it."""
-
-    def item(self, prompt: str) -> Message:
-        """The prompt as an item of a request."""
-
-    def request(self, prompt: str, seed: int | None) -> RequestT_co:
-        """For all samples of a prompt."""
-
-    def resumption(
-        self, prompt: str, text: str, seed: int | None, resume_token: str
-    ) -> RequestT_co:
-        """For the rest of one sample, of which `text` has come."""
-
-    def reason_of(self, text: str) -> FinishReasonName | None:
-        """Why a sample with that text has ended; None where more of it is to come."""
-
-    def finished(
-        self, place: GenerationEvent, num_tokens: int, response: ResponseT_contra
-    ) -> Finished:
-        """The event of a sample that ended well, with so many tokens."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from primase.batches import BatchFeed
 from primase.exceptions import BrokenAnswer
+from primase.generation_call import GenerateResponse, GenerationCall
 from primase.generation_options import Prompt, Prompts, each_prompt
 from primase.generation_results import (
     Failed,
@@ -20,7 +21,7 @@ from primase.generation_results import (
     Tokens,
     TokenValues,
 )
-from primase.prompt_exchange import GenerateResponse, GenerationCall, PromptExchange
+from primase.prompt_exchange import PromptExchange
 
 # Each is a call of its own; the server puts those of all of them in one step.
 MAX_OPEN_PROMPTS = 32
