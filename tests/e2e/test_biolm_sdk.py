@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
 from tests.e2e.environments import environment
@@ -18,6 +19,7 @@ REQUIREMENTS = Path(__file__).parent / "environments" / "biolm-sdk-1.7.0.txt"
 MODEL = "esm2-650m"
 DNA_MODEL = "evo2-1b-base"
 DNA = "ACTGACTGTTAGC"
+SEEDED = {"max_new_tokens": 9, "seed": -1}
 TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
 LONG = "MSILVTRPSPAGEELVSRLRTLGQVAWHFPLIEFSPG" * 7
 ACTION_PATHS = {"v3": f"/api/v3/{MODEL}/encode/", "v1": f"/api/v1/{MODEL}/encode"}
@@ -47,6 +49,7 @@ answer([
     Model({MODEL!r}).encode(type="sequence", items={LONG!r}, params=mean),
     Model({DNA_MODEL!r}).encode(type="sequence", items={DNA!r}),
     BioLMApi({DNA_MODEL!r}, rate_limit="1000/second").score(items=[[{{"sequence": {DNA!r}}}]]),
+    Model({DNA_MODEL!r}).generate(type="prompt", items={DNA!r}, params={SEEDED!r}),
 ])
 """
 COMMAND = f"{SCHEMAS_FROM}\nfrom biolm.cli.entry import cli\ncli()"
@@ -96,7 +99,7 @@ def test_what_was_sent(answered: dict[str, Any], version: str) -> None:
     posts = [entry for entry in answered["sent"] if entry[0] == "POST"]
     paths = {path for _, path, _, _ in posts}
     assert ACTION_PATHS[version] in paths
-    assert [path.endswith("/") for path in paths] == [version == "v3"] * 5
+    assert [path.endswith("/") for path in paths] == [version == "v3"] * 6
     assert sorted(items for _, _, _, items in posts[:4]) == [4, 4, 8, 8]
     assert ["POST", ACTION_PATHS[version], "gzip", 1] in posts
 
@@ -130,7 +133,7 @@ def test_a_long_body(answered: dict[str, Any], esm2: Esm2) -> None:
 
 
 def test_dna(answered: dict[str, Any], version: str, evo2: Evo2) -> None:
-    encoded, scored = answered["results"][6:]
+    encoded, scored = answered["results"][6:8]
     (layer,) = encoded["embeddings"]
     assert list(layer) == (["layer", "mean", "last"] if version == "v1" else ["layer", "mean"])
     (wanted,) = evo2.forward([DNA], layers=["blocks.23.mlp.l3"], pooling="mean")
@@ -142,10 +145,17 @@ def test_dna(answered: dict[str, Any], version: str, evo2: Evo2) -> None:
     assert scored == {"log_prob": pytest.approx(score.value.sum_log_likelihood, rel=1e-5)}
 
 
+def test_dna_goes_on(answered: dict[str, Any], evo2: Evo2) -> None:
+    sampling = primase.Sampling(top_k=4, seed=2**64 - 1)
+    (wanted,) = evo2.generate([DNA], num_tokens=9, sampling=sampling)
+    assert wanted.value is not None
+    assert answered["results"][8] == {"generated": wanted.value.text}
+
+
 def test_the_hub_commands(sdk: ForeignClient, server: Server) -> None:
     connected = sdk.command(COMMAND, "hub", "set", server.url)
     assert "Connected to biolm-hub" in connected
-    assert "16 (55 routes)" in connected
+    assert "16 (64 routes)" in connected
     assert "Hub is reachable" in sdk.command(COMMAND, "hub", "status")
     listed = sdk.command(COMMAND, "model", "list")
     assert all(word in listed for word in (MODEL, "encode", "log_prob", "predict", "score"))

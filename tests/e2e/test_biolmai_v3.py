@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
 from tests.e2e.environments import environment
@@ -22,6 +23,7 @@ ENCODE = f"/api/v3/{MODEL}/encode/"
 TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
 DNA_MODEL = "evo2-1b-base"
 DNA = ["ACTGACTGTTAGC", "GATTACA"]
+GREEDY = {"max_new_tokens": 9, "temperature": 0.0}
 BAD_OF_THREE = ["MSILV", "MSJLV", "MKT"]
 REFUSED = (
     "Residues can only be represented with 'ACDEFGHIKLMNPQRSTVWYBXZUO-' characters; "
@@ -45,6 +47,7 @@ answer([
         type="sequence", items={DNA!r}, params={{"embedding_layers": [-1, 0], "include": ["last"]}}
     ),
     biolm(entity={DNA_MODEL!r}, action="predict", type="sequence", items={DNA[0]!r}),
+    biolm(entity={DNA_MODEL!r}, action="generate", type="prompt", items={DNA!r}, params={GREEDY!r}),
 ])
 """
 ENCODE_ONE = f"""
@@ -95,7 +98,7 @@ def test_twelve_items_go_in_two_requests(answered: dict[str, Any], esm2: Esm2) -
 def test_the_schema_is_asked_for_once_an_action(answered: dict[str, Any]) -> None:
     asked = [path for method, path, _, _ in answered["sent"] if method == "GET"]
     names = [f"{MODEL}/{action}" for action in ("encode", "predict", "score")]
-    names += [f"{DNA_MODEL}/{action}" for action in ("encode", "predict")]
+    names += [f"{DNA_MODEL}/{action}" for action in ("encode", "predict", "generate")]
     assert asked == [f"/api/v3/schema/{name}/" for name in names]
 
 
@@ -131,7 +134,7 @@ def test_score(answered: dict[str, Any], esm2: Esm2) -> None:
 
 
 def test_dna(answered: dict[str, Any], evo2: Evo2) -> None:
-    encoded, scored = answered["results"][5:]
+    encoded, scored = answered["results"][5:7]
     names = ("blocks.24.mlp.l3", "blocks.0.mlp.l3")
     wanted = evo2.forward(DNA, layers=names, pooling="last")
     # One sequence a request, which the client knows from the schema.
@@ -144,6 +147,15 @@ def test_dna(answered: dict[str, Any], evo2: Evo2) -> None:
     (score,) = evo2.score(DNA[:1])
     assert score.value is not None
     assert scored == {"log_prob": pytest.approx(score.value.sum_log_likelihood, rel=1e-5)}
+
+
+def test_dna_goes_on(answered: dict[str, Any], evo2: Evo2) -> None:
+    results = answered["results"][7]
+    wanted = evo2.generate(DNA, num_tokens=9, sampling=primase.Sampling(temperature=0))
+    for result, item in zip(results, wanted, strict=True):
+        assert item.value is not None
+        assert result == {"generated": item.value.text}
+        assert len(item.value.text) == 9
 
 
 def test_status(biolmai: ForeignClient, server: Server) -> None:

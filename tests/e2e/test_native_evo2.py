@@ -1,6 +1,7 @@
 """Evo 2 over our own REST gives what it gives over gRPC."""
 
 import base64
+import re
 
 import httpx
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from primase.evo2_client import Evo2
 from tests.e2e.conftest import DNA_MODEL
 from tests.e2e.server import serving
-from tests.gateway.nim import ask, refused
+from tests.gateway.nim import GENERATE, ask, refused
 
 MODEL = f"/primase/v1/models/{DNA_MODEL}"
 DNA = "GATTACAGATTACAACGT"
 LIMIT = "NIM_EVO2_FORWARD_SEQUENCE_LENGTH_LIMIT"
+TIME_LIMIT = "NIM_EVO2_TIMEOUT_S"
 
 
 def test_score(rest: httpx.Client, evo2: Evo2) -> None:
@@ -62,11 +64,16 @@ def test_variants(rest: httpx.Client) -> None:
     assert violation["field"] == "items[1].variants[0].ref"
 
 
-def test_the_limit_moves_with_nims_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_move_with_nims_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LIMIT, "5")
+    monkeypatch.setenv(TIME_LIMIT, "2.5")
     arguments = ("--model=evo2-fixture=fixture", "--withdraw-s=0")
     with serving(*arguments) as server, httpx.Client(base_url=server.url) as rest:
         assert ask(rest, "ACGTA", ["embedding"]).status_code == 200
         text = refused(ask(rest, "ACGTAC", ["embedding"]))
         assert text.startswith("Sequence length (6) is limited to 5.")
         assert LIMIT in text
+        body = {"sequence": "ACGTACGT", "num_tokens": 100_000}
+        text = refused(rest.post(GENERATE, json=body))
+        assert re.match(r"Timed out on [1-9]\d*th token\. Allowed to run for 2\.5 seconds\.", text)
+        assert TIME_LIMIT in text
