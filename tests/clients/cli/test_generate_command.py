@@ -144,21 +144,22 @@ def test_another_family_is_refused() -> None:
     assert "'esm2-8m' is an ESM-2 model; generate is for models of Evo 2" in result.stderr
 
 
+NUM_RECORDS = 140
+# The record after these is asked for when the first are in the journal, and not before.
+NUM_ANSWERED = 135
+
+
 def many(num_records: int) -> str:
-    """Records r0, r1, ..., all alike."""
-    return "".join(f">r{i}\nACGT\n" for i in range(num_records))
+    """Records r0, r1, ... of growing length."""
+    return "".join(f">r{i}\n{'A' * (i + 1)}\n" for i in range(num_records))
 
 
 class FirstPrompts(EverySample):
-    """Breaks every call after the first so many."""
-
-    def __init__(self, num_calls: int) -> None:
-        super().__init__()
-        self._num_calls = num_calls
+    """Breaks every call after those for the first records."""
 
     def StreamGenerate(self, request: Any, context: Any) -> Iterator[pb.StreamGenerateResponse]:
         self.requests.append(request)
-        if len(self.requests) > self._num_calls:
+        if len(request.items[0].prompt) > NUM_ANSWERED:
             abort(context, status(grpc.StatusCode.INTERNAL, "INTERNAL", "it broke"))
         yield from samples(request, context)
 
@@ -166,10 +167,10 @@ class FirstPrompts(EverySample):
 @pytest.mark.parametrize("name", ["out.fa", "out.tsv", "out.jsonl", "out.parquet"])
 def test_a_resumed_run_gives_the_same_file(tmp_path: Path, name: str) -> None:
     source = tmp_path / "in.fa"
-    source.write_text(many(50))
+    source.write_text(many(NUM_RECORDS))
     how = (source, "--seed", 7, "--num-tokens", 5, "--num-samples", 2)
     generate(*how, "-o", tmp_path / f"whole-{name}")
-    broken = generate(*how, "-o", tmp_path / name, service=FirstPrompts(20))
+    broken = generate(*how, "-o", tmp_path / name, service=FirstPrompts())
     assert broken.exit_code == 1
     assert "the same command goes on from there with --resume" in broken.stderr
     assert not (tmp_path / name).exists()
@@ -177,16 +178,16 @@ def test_a_resumed_run_gives_the_same_file(tmp_path: Path, name: str) -> None:
     service = EverySample()
     resumed = generate(*how, "-o", tmp_path / name, "--resume", service=service)
     assert resumed.exit_code == 0
-    assert 0 < len(service.requests) < 50
+    assert 0 < len(service.requests) < NUM_RECORDS
     assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
     assert not (tmp_path / f"{name}.partial").exists()
 
 
 def test_another_seed_does_not_go_on(tmp_path: Path) -> None:
     source = tmp_path / "in.fa"
-    source.write_text(many(50))
+    source.write_text(many(NUM_RECORDS))
     output = ("-o", tmp_path / "out.fa")
-    generate(source, *output, "--seed", 7, service=FirstPrompts(20))
+    generate(source, *output, "--seed", 7, service=FirstPrompts())
     result = generate(source, *output, "--seed", 8, "--resume")
 
     assert "was written with seed 7, not 8" in result.stderr
