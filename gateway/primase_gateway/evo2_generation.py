@@ -2,6 +2,7 @@
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,6 @@ FLOAT32_BYTES = 4
 SEEDS = 2**64
 # A mass above 0 that float32 would round to 0 keeps one token, and so does this.
 LEAST_TOP_P = 1e-37
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -114,18 +113,26 @@ class Continuation:
 
     def _add(self, tokens: generation_pb2.GeneratedTokens) -> None:
         start, self.num_tokens = self.num_tokens, self.num_tokens + len(tokens.token_ids)
-        if len(tokens.text) != len(tokens.token_ids):
-            raise Refusal("INTERNAL", NO_SUCH_ANSWER)
-        self._texts.append(tokens.text)
+        new = slice(start, self.num_tokens)
         try:
+            if len(tokens.text) != len(tokens.token_ids):
+                raise ValueError
             if self.logits is not None:
-                self.logits[start : self.num_tokens] = finite(to_array(tokens.logits))
+                _put(self.logits[new], to_array(tokens.logits))
             if self.sampled_probs is not None:
-                self.sampled_probs[start : self.num_tokens] = finite(np.array(tokens.sampled_probs))
+                _put(self.sampled_probs[new], np.array(tokens.sampled_probs))
             if self.elapsed_ms is not None:
-                self.elapsed_ms[start : self.num_tokens] = finite(np.array(tokens.elapsed_ms))
+                _put(self.elapsed_ms[new], np.array(tokens.elapsed_ms))
         except ValueError:
             raise Refusal("INTERNAL", NO_SUCH_ANSWER) from None
+        self._texts.append(tokens.text)
+
+
+def _put(place: Array, numbers: NDArray[Any]) -> None:
+    # Without this, numpy would repeat a single row.
+    if numbers.shape != place.shape:
+        raise ValueError
+    place[:] = finite(numbers)
 
 
 def _room(is_wanted: bool, *shape: int) -> Array | None:
