@@ -14,7 +14,7 @@ from primase_server.engine.events import (
 )
 from primase_server.engine.generation import GenerationJob
 from primase_server.models.evo2.tokens import spelled
-from primase_server.rpc.generating import Generation, Teller
+from primase_server.rpc.generating import Generation, PairEvent, Teller
 from primase_server.rpc.generation_messages import merged
 
 PROMPT = "ACGT"
@@ -64,7 +64,7 @@ def test_what_is_pending_of_a_pair_is_one_message() -> None:
 
 def test_numbers_go_on_from_one_batch_to_the_next() -> None:
     telling = teller()
-    batches = [
+    batches: list[list[PairEvent]] = [
         [Heartbeat(0, 0, 0, 2, 0)],
         [Started(0, 0, 0, 7, 4), drawn(0, 65)],
         [drawn(0, 65), drawn(0, 65)],
