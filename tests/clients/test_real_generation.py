@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,18 @@ def test_a_broken_stream_gives_the_same(run: Any, target: str, num_samples: int)
     assert len(breaking.requests) > 1
 
 
+class Holding(Breaking):
+    """Hands the calls of short prompts on, and answers those of long ones with nothing."""
+
+    def StreamGenerate(self, request: Any, context: Any) -> Iterator[Any]:
+        if len(request.items[0].prompt) < 10:
+            yield from super().StreamGenerate(request, context)
+        else:
+            over = threading.Event()
+            context.add_callback(over.set)
+            over.wait(30)
+
+
 def start(target: str, *args: object) -> "subprocess.Popen[str]":
     """The installed command: in this process the service writes its log to stdout."""
     given = ("--server", target, "--model", MODEL, "--num-tokens", 20, "--alphabet", "ACGT")
@@ -176,14 +189,14 @@ def test_a_run_that_ended_early_can_be_gone_on_with(
     target: str, tmp_path: Path, end: signal.Signals
 ) -> None:
     source, output = tmp_path / "in.fa", tmp_path / "out.fa"
-    # The first is done long before the last, which are the longest.
-    source.write_text("".join(f">r{i}\n{'ACGT' * 300 * (i > 1)}ACG\n" for i in range(6)))
+    source.write_text("".join(f">r{i}\n{'ACGT' * 9 * (i > 2)}ACG\n" for i in range(6)))
     whole, _ = start(target, source).communicate(timeout=60)
-    process = start(target, source, "-o", output)
     partial = tmp_path / "out.fa.partial"
-    until(lambda: partial.exists() and b'"fingerprint"' in partial.read_bytes())
-    process.send_signal(end)
-    process.communicate(timeout=60)
+    with serving(evo2=Holding(target, -1)) as holding:
+        process = start(holding, source, "-o", output)
+        until(lambda: partial.exists() and partial.read_bytes().count(b'"fingerprint"') == 2)
+        process.send_signal(end)
+        process.communicate(timeout=60)
     assert not output.exists()
 
     resumed = start(target, source, "-o", output, "--resume")
