@@ -52,6 +52,17 @@ def test_a_step_keeps_the_byte_budget_too() -> None:
     assert runner.names == [["a", "b"], ["c"]]
 
 
+def test_short_and_long_work_run_apart_and_neither_waits_for_good() -> None:
+    runner = run_all(
+        *(single(f"short {n}", 5) for n in range(3)),
+        single("long", 80),
+        single("middle", 10),
+    )
+    assert runner.names == [["short 0", "short 1", "short 2", "middle"], ["long"]]
+    runner = run_all(single("c1", 80, flow="c"), single("c2", 5, flow="c"), single("d", 90))
+    assert runner.names == [["c2"], ["d"], ["c1"]] or runner.names == [["c2"], ["c1"], ["d"]]
+
+
 def test_what_does_not_fit_is_passed_over_and_is_first_next_time() -> None:
     runner = run_all(
         single("c1", 10, flow="c"),

@@ -7,6 +7,8 @@ use is set back for it by one batch at most.
 
 A step takes passes in that order. The first always goes. One that does not fit what is left is
 passed over for smaller ones behind it and keeps its place, so it is nearer to the front next time.
+So is one that is much longer or shorter than those that are in: a step ends as a whole, and short
+work would wait for the long beside it, where it could run before, or while the other gives way.
 A short step, which is run while a long one gives way, takes only what fits it, the first included.
 Lengths are not grouped beyond that: runners take ragged batches, and equal neighbours save nothing.
 
@@ -30,6 +32,7 @@ from primase_server.engine.scheduler import ShortStep
 from primase_server.engine.virtual_time import VirtualTime
 
 _MOST_PASSED_OVER = 64
+_MOST_TIMES_AS_LONG = 8
 
 
 class _Place(NamedTuple):
@@ -98,11 +101,14 @@ class Batcher:
             if place is None or place.arrival != arrival:
                 continue
             work = place.head.work
+            is_too_large = must_fit and (
+                work.num_tokens > left_tokens or work.num_bytes > left_bytes
+            )
             if job.has_expired(now_s):
                 self.withdraw(job)
             elif place.head is not job.ready_head:
                 self.offer(job)
-            elif must_fit and (work.num_tokens > left_tokens or work.num_bytes > left_bytes):
+            elif is_too_large or not _alike(work.num_tokens, started):
                 passed_over.append((finish, arrival, job))
             else:
                 left_tokens -= work.num_tokens
@@ -120,3 +126,9 @@ class Batcher:
         job.virtual_finish = place.finish
         job.start(place.head, now_s)
         self.offer(job)
+
+
+def _alike(num_tokens: int, started: list[QueuedPass]) -> bool:
+    lengths = [queued.work.num_tokens for queued in started]
+    shortest, longest = min(num_tokens, *lengths), max(num_tokens, *lengths)
+    return longest <= _MOST_TIMES_AS_LONG * shortest
