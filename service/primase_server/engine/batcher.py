@@ -129,6 +129,5 @@ class Batcher:
 
 
 def _alike(num_tokens: int, started: list[QueuedPass]) -> bool:
-    lengths = [queued.work.num_tokens for queued in started]
-    shortest, longest = min(num_tokens, *lengths), max(num_tokens, *lengths)
-    return longest <= _MOST_TIMES_AS_LONG * shortest
+    lengths = [num_tokens, *(queued.work.num_tokens for queued in started)]
+    return max(lengths) <= _MOST_TIMES_AS_LONG * min(lengths)
