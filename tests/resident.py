@@ -6,6 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""In a process's environment: what it frees goes back to the system at once, so that what is
+resident is in use."""
+
 NOW = "VmRSS"
 HIGHEST = "VmHWM"
 

@@ -15,7 +15,7 @@ import primase
 from primase.models.v1 import model_service_pb2 as pb
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
 from tests.e2e.server import serving
-from tests.resident import watched
+from tests.resident import ALLOCATOR, watched
 
 MODEL = "evo2-1b-base"
 LAYER = "blocks.24"
@@ -23,10 +23,6 @@ MIB = 1 << 20
 TOLERANCE = 0.15
 TIMEOUT_S = 3600.0
 LOAD_S = 600.0
-
-
-# What is freed goes back to the system at once, so that resident memory is memory in use.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def main() -> None:

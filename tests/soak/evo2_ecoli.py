@@ -3,6 +3,8 @@
 Rows of the last block through StreamForward, and values per base through StreamScoreSequences.
 """
 
+import os
+
 import click
 import grpc
 
@@ -10,7 +12,7 @@ from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from tests.e2e.server import serving
 from tests.e2e.test_evo2_ecoli import MODEL, WINDOW_BASES, windows
-from tests.resident import watched
+from tests.resident import ALLOCATOR, watched
 
 TIMEOUT_S = 3600.0
 NUM_WINDOWS = 3
@@ -19,6 +21,7 @@ SLACK_BYTES = 32 * MIB
 
 
 def main() -> None:
+    os.environ |= ALLOCATOR
     with (
         serving("--demo", "--withdraw-s=0") as server,
         grpc.insecure_channel(server.target) as channel,
