@@ -47,6 +47,30 @@ DIRECTION_C_TO_N: Direction.ValueType  # 2
 """From the C terminus: the context is the end of the protein, and what is made stands before it."""
 Global___Direction: _TypeAlias = Direction  # noqa: Y015
 
+class _Terminal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TerminalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Terminal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TERMINAL_UNSPECIFIED: _Terminal.ValueType  # 0
+    """None: the sample ended for another reason."""
+    TERMINAL_N: _Terminal.ValueType  # 1
+    """Token 3, written `1` in the vocabulary: before the N terminus, and the usual end from C to N."""
+    TERMINAL_C: _Terminal.ValueType  # 2
+    """Token 4, written `2` in the vocabulary: behind the C terminus, and the usual end from N to C."""
+
+class Terminal(_Terminal, metaclass=_TerminalEnumTypeWrapper):
+    """The token with which the model ended a protein."""
+
+TERMINAL_UNSPECIFIED: Terminal.ValueType  # 0
+"""None: the sample ended for another reason."""
+TERMINAL_N: Terminal.ValueType  # 1
+"""Token 3, written `1` in the vocabulary: before the N terminus, and the usual end from C to N."""
+TERMINAL_C: Terminal.ValueType  # 2
+"""Token 4, written `2` in the vocabulary: behind the C terminus, and the usual end from N to C."""
+Global___Terminal: _TypeAlias = Terminal  # noqa: Y015
+
 @_typing.final
 class GenerateItem(_message.Message):
     """One context."""
@@ -58,7 +82,9 @@ class GenerateItem(_message.Message):
     id: _builtins.str
     """Name of the caller's choice, returned with the result."""
     context: _builtins.str
-    """Residues to continue, written from N to C whatever the direction. Empty: a protein from nothing."""
+    """Residues to go on from, written from N to C whatever the direction: the beginning of the protein, or from C to N its end.
+    Empty: a protein from nothing.
+    """
     def __init__(
         self,
         *,
@@ -85,14 +111,22 @@ class GenerateOptions(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     INCLUDE_LIKELIHOOD_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    STOP_SEQUENCES_FIELD_NUMBER: _builtins.int
+    ALPHABET_FIELD_NUMBER: _builtins.int
     max_new_residues: _builtins.int
-    """Most new residues; a sample ends earlier where the model ends the protein. Unset: 128."""
+    """Most new residues; a sample ends earlier where the model ends the protein. Unset: 128. With the context and one terminal no
+    more than the model takes; where the likelihood is asked for, with both terminals.
+    """
     num_samples: _builtins.int
     """Samples per context. Unset: 1."""
     direction: Global___Direction.ValueType
     """From which end."""
     include_likelihood: _builtins.bool
-    """Also score each finished sequence in both directions."""
+    """Also score each finished protein in both directions; its `finished` waits for that."""
+    alphabet: _builtins.str
+    """The only residues that may be drawn, such as the 20 standard ones `ACDEFGHIKLMNPQRSTVWY`; the terminals always may. Empty: all
+    25 letters, B, O, U, X and Z among them. It changes the distribution: the probability mass left outside is reported.
+    """
     @_builtins.property
     def sampling(self) -> _generation_pb2.Sampling:
         """How residues are drawn. Unset: temperature 0.8, top_p 0.9."""
@@ -100,6 +134,10 @@ class GenerateOptions(_message.Message):
     @_builtins.property
     def report(self) -> _generation_pb2.TokenReport:
         """What to report besides the text."""
+
+    @_builtins.property
+    def stop_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ends a sample once its new residues hold one of these, written from N to C, which stays in the protein. Empty: never so."""
 
     def __init__(
         self,
@@ -110,10 +148,12 @@ class GenerateOptions(_message.Message):
         direction: Global___Direction.ValueType = ...,
         include_likelihood: _builtins.bool = ...,
         report: _generation_pb2.TokenReport | None = ...,
+        stop_sequences: _abc.Iterable[_builtins.str] | None = ...,
+        alphabet: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_new_residues", b"_max_new_residues", "_num_samples", b"_num_samples", "max_new_residues", b"max_new_residues", "num_samples", b"num_samples", "report", b"report", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_new_residues", b"_max_new_residues", "_num_samples", b"_num_samples", "direction", b"direction", "include_likelihood", b"include_likelihood", "max_new_residues", b"max_new_residues", "num_samples", b"num_samples", "report", b"report", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_new_residues", b"_max_new_residues", "_num_samples", b"_num_samples", "alphabet", b"alphabet", "direction", b"direction", "include_likelihood", b"include_likelihood", "max_new_residues", b"max_new_residues", "num_samples", b"num_samples", "report", b"report", "sampling", b"sampling", "stop_sequences", b"stop_sequences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_new_residues: _TypeAlias = _typing.Literal["max_new_residues"]  # noqa: Y015
     _WhichOneofArgType__max_new_residues: _TypeAlias = _typing.Literal["_max_new_residues", b"_max_new_residues"]  # noqa: Y015
@@ -128,7 +168,9 @@ Global___GenerateOptions: _TypeAlias = GenerateOptions  # noqa: Y015
 
 @_typing.final
 class Likelihood(_message.Message):
-    """Log-likelihood of one protein, residues only, over the 25 letters."""
+    """Log-likelihood of one protein, context included. Each residue counts, also the first read; the terminals do not. Probabilities
+    are over the 25 letters, the rest of the vocabulary taken away and renormalised, except for `token_perplexity`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -148,9 +190,11 @@ class Likelihood(_message.Message):
     reverse_sum_log_likelihood: _builtins.float
     """Sum read from C to N."""
     residue_perplexity: _builtins.float
-    """exp(-mean): over the 25 letters, terminals left out."""
+    """exp(-mean_log_likelihood)."""
     token_perplexity: _builtins.float
-    """exp of the cross-entropy over the whole vocabulary read from N to C, terminals counted."""
+    """exp of the mean cross-entropy over the whole vocabulary read from N to C, of the residues and of the terminal behind them. Rows
+    that only pad a vocabulary, those from 32 on, are not counted as part of it.
+    """
     num_scored_residues: _builtins.int
     """Residues scored."""
     def __init__(
@@ -182,17 +226,23 @@ class SampleFinished(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     LIKELIHOOD_FIELD_NUMBER: _builtins.int
     LOW_COMPLEXITY_FRACTION_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
     sequence: _builtins.str
-    """The whole protein from N to C, context included."""
+    """The whole protein from N to C, context included, without terminals."""
     low_complexity_fraction: _builtins.float
-    """Share of residues in low-complexity stretches, 0 to 1."""
+    """Share of residues in low-complexity stretches, 0 to 1: in windows of 12 residues whose entropy is at most 2.2 bits, and in those
+    of at most 2.5 bits that overlap with them one after another, which is the first stage of SEG (Wootton and Federhen 1993) with its
+    usual parameters. 0 where there are fewer than 12 residues.
+    """
+    terminal: Global___Terminal.ValueType
+    """Which terminal was drawn, where the reason is TERMINAL."""
     @_builtins.property
     def outcome(self) -> _generation_pb2.GenerationFinished:
         """Reason, usage and timings."""
 
     @_builtins.property
     def likelihood(self) -> Global___Likelihood:
-        """Where asked for."""
+        """Where asked for; not of a protein without residues."""
 
     def __init__(
         self,
@@ -201,10 +251,11 @@ class SampleFinished(_message.Message):
         sequence: _builtins.str = ...,
         likelihood: Global___Likelihood | None = ...,
         low_complexity_fraction: _builtins.float = ...,
+        terminal: Global___Terminal.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["likelihood", b"likelihood", "outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["likelihood", b"likelihood", "low_complexity_fraction", b"low_complexity_fraction", "outcome", b"outcome", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["likelihood", b"likelihood", "low_complexity_fraction", b"low_complexity_fraction", "outcome", b"outcome", "sequence", b"sequence", "terminal", b"terminal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,7 +319,7 @@ class Sample(_message.Message):
 
     @_builtins.property
     def tokens(self) -> _generation_pb2.GeneratedTokens:
-        """The new residues, without the context, in order of drawing."""
+        """The new residues, without the context, in order of drawing: from C to N the last comes first."""
 
     @_builtins.property
     def finished(self) -> Global___SampleFinished:
@@ -329,7 +380,11 @@ class StreamGenerateRequest(_message.Message):
     model: _builtins.str
     """Name or alias of the model."""
     resume_token: _builtins.str
-    """From a broken stream: go on after the tokens it covers. One item and one sample only."""
+    """From a broken stream, its sample's last: go on behind it. The request is that of the broken stream,
+    `options.max_new_residues` included, but for one item, whose context is the protein so far from N to C (the original context
+    with all residues of the sample up to this token behind it, or from C to N before it), and for one sample. What is left is
+    made, with the same draws; the answer calls it item 0, sample 0, and counts what is new.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerateItem]:
         """Contexts."""
@@ -427,7 +482,7 @@ class ScoreItem(_message.Message):
     id: _builtins.str
     """Name of the caller's choice, returned with the result."""
     sequence: _builtins.str
-    """Protein from N to C."""
+    """Protein from N to C. With both terminals no longer than the model takes: a longer one is refused, never cut."""
     def __init__(
         self,
         *,
@@ -484,6 +539,7 @@ class SequenceScore(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     LIKELIHOOD_FIELD_NUMBER: _builtins.int
     PER_RESIDUE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
     item_index: _builtins.int
     """Position of the item in the request."""
     id: _builtins.str
@@ -494,7 +550,13 @@ class SequenceScore(_message.Message):
 
     @_builtins.property
     def per_residue(self) -> _tensor_pb2.Tensor:
-        """[2, L] where asked for: row 0 read from N to C, row 1 from C to N; column i is residue i in both."""
+        """[2, L] log-probabilities over the 25 letters, where asked for: row 0 read from N to C, row 1 from C to N; column i is residue i
+        in both.
+        """
+
+    @_builtins.property
+    def timings(self) -> _usage_pb2.Timings:
+        """Where the time of this item went."""
 
     def __init__(
         self,
@@ -503,10 +565,11 @@ class SequenceScore(_message.Message):
         id: _builtins.str = ...,
         likelihood: Global___Likelihood | None = ...,
         per_residue: _tensor_pb2.Tensor | None = ...,
+        timings: _usage_pb2.Timings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["likelihood", b"likelihood", "per_residue", b"per_residue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["likelihood", b"likelihood", "per_residue", b"per_residue", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "item_index", b"item_index", "likelihood", b"likelihood", "per_residue", b"per_residue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "item_index", b"item_index", "likelihood", b"likelihood", "per_residue", b"per_residue", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -545,3 +608,105 @@ class ScoreSequencesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScoreSequencesResponse: _TypeAlias = ScoreSequencesResponse  # noqa: Y015
+
+@_typing.final
+class StreamScoreSequencesRequest(_message.Message):
+    """Request of StreamScoreSequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    INCLUDE_PER_RESIDUE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name or alias of the model."""
+    include_per_residue: _builtins.bool
+    """Also return the log-probability of each residue in both directions."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreItem]:
+        """Proteins."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        items: _abc.Iterable[Global___ScoreItem] | None = ...,
+        include_per_residue: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_per_residue", b"include_per_residue", "items", b"items", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamScoreSequencesRequest: _TypeAlias = StreamScoreSequencesRequest  # noqa: Y015
+
+@_typing.final
+class SequenceScoreRows(_message.Message):
+    """Values per residue of one protein, as many rows as fit a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PER_RESIDUE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def per_residue(self) -> _tensor_pb2.TensorSlice:
+        """[2, L], as `per_residue` of SequenceScore."""
+
+    def __init__(
+        self,
+        *,
+        per_residue: _tensor_pb2.TensorSlice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["per_residue", b"per_residue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["per_residue", b"per_residue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SequenceScoreRows: _TypeAlias = SequenceScoreRows  # noqa: Y015
+
+@_typing.final
+class StreamScoreSequencesResponse(_message.Message):
+    """One message of StreamScoreSequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_INDEX_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    item_index: _builtins.int
+    """Position of the item in the request."""
+    id: _builtins.str
+    """As in the request."""
+    @_builtins.property
+    def rows(self) -> Global___SequenceScoreRows:
+        """Some or all of its values per residue, in order and without gaps."""
+
+    @_builtins.property
+    def score(self) -> Global___SequenceScore:
+        """Its score without values per residue: its last message."""
+
+    @_builtins.property
+    def failed(self) -> _status_pb2.Status:
+        """It failed, and this is its last message."""
+
+    def __init__(
+        self,
+        *,
+        item_index: _builtins.int = ...,
+        id: _builtins.str = ...,
+        rows: Global___SequenceScoreRows | None = ...,
+        score: Global___SequenceScore | None = ...,
+        failed: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "rows", b"rows", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "id", b"id", "item_index", b"item_index", "rows", b"rows", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["rows", "score", "failed"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StreamScoreSequencesResponse: _TypeAlias = StreamScoreSequencesResponse  # noqa: Y015

@@ -28,8 +28,9 @@ if _version_not_supported:
 class ProGen2ServiceStub:
     """ProGen2, a protein language model that reads from either end.
 
-    A token is one residue. The terminal tokens before and after a sequence are added by the server and never returned.
-    Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
+    A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
+    what is read and are never part of a text. Everything that is given or returned whole is written from N to C, whichever end the
+    model began at. Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
     """
 
     def __init__(self, channel):
@@ -53,17 +54,24 @@ class ProGen2ServiceStub:
                 request_serializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.ScoreSequencesRequest.SerializeToString,
                 response_deserializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.ScoreSequencesResponse.FromString,
                 _registered_method=True)
+        self.StreamScoreSequences = channel.unary_stream(
+                '/primase.progen2.v1.ProGen2Service/StreamScoreSequences',
+                request_serializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.StreamScoreSequencesRequest.SerializeToString,
+                response_deserializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.StreamScoreSequencesResponse.FromString,
+                _registered_method=True)
 
 
 class ProGen2ServiceServicer:
     """ProGen2, a protein language model that reads from either end.
 
-    A token is one residue. The terminal tokens before and after a sequence are added by the server and never returned.
-    Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
+    A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
+    what is read and are never part of a text. Everything that is given or returned whole is written from N to C, whichever end the
+    model began at. Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
     """
 
     def Generate(self, request, context):
-        """Continues protein contexts and returns finished sequences, all in one message. Any bad item fails the call.
+        """Continues protein contexts and returns finished proteins, all in one message. Any bad item fails the call, and so does an
+        answer that may pass the unary limit: use StreamGenerate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,14 +79,23 @@ class ProGen2ServiceServicer:
 
     def StreamGenerate(self, request, context):
         """Continues protein contexts and returns residues as they are drawn. Each pair of item and sample has one `started`, then
-        `tokens`, and exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+        `tokens`, and exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails
+        alone. A `heartbeat` may come at any time before the end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ScoreSequences(self, request, context):
-        """Log-likelihood of whole sequences in both directions.
+        """Log-likelihood of whole proteins in both directions, all in one message. Any bad item fails the call, and so does an answer
+        above the unary limit: use StreamScoreSequences.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamScoreSequences(self, request, context):
+        """The same for any number of proteins. Items in order, a bad one fails alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +119,11 @@ def add_ProGen2ServiceServicer_to_server(servicer, server):
                     request_deserializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.ScoreSequencesRequest.FromString,
                     response_serializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.ScoreSequencesResponse.SerializeToString,
             ),
+            'StreamScoreSequences': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamScoreSequences,
+                    request_deserializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.StreamScoreSequencesRequest.FromString,
+                    response_serializer=primase_dot_progen2_dot_v1_dot_progen2__service__pb2.StreamScoreSequencesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'primase.progen2.v1.ProGen2Service', rpc_method_handlers)
@@ -113,8 +135,9 @@ def add_ProGen2ServiceServicer_to_server(servicer, server):
 class ProGen2Service:
     """ProGen2, a protein language model that reads from either end.
 
-    A token is one residue. The terminal tokens before and after a sequence are added by the server and never returned.
-    Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
+    A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
+    what is read and are never part of a text. Everything that is given or returned whole is written from N to C, whichever end the
+    model began at. Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
     """
 
     @staticmethod
@@ -188,6 +211,33 @@ class ProGen2Service:
             '/primase.progen2.v1.ProGen2Service/ScoreSequences',
             primase_dot_progen2_dot_v1_dot_progen2__service__pb2.ScoreSequencesRequest.SerializeToString,
             primase_dot_progen2_dot_v1_dot_progen2__service__pb2.ScoreSequencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamScoreSequences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/primase.progen2.v1.ProGen2Service/StreamScoreSequences',
+            primase_dot_progen2_dot_v1_dot_progen2__service__pb2.StreamScoreSequencesRequest.SerializeToString,
+            primase_dot_progen2_dot_v1_dot_progen2__service__pb2.StreamScoreSequencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,8 +29,9 @@ GRPC_VERSION: str
 class ProGen2ServiceStub:
     """ProGen2, a protein language model that reads from either end.
 
-    A token is one residue. The terminal tokens before and after a sequence are added by the server and never returned.
-    Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
+    A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
+    what is read and are never part of a text. Everything that is given or returned whole is written from N to C, whichever end the
+    model began at. Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
     """
 
     @_typing.overload
@@ -38,37 +39,53 @@ class ProGen2ServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProGen2ServiceAsyncStub: ...
     Generate: _grpc.UnaryUnaryMultiCallable[_progen2_service_pb2.GenerateRequest, _progen2_service_pb2.GenerateResponse]
-    """Continues protein contexts and returns finished sequences, all in one message. Any bad item fails the call."""
+    """Continues protein contexts and returns finished proteins, all in one message. Any bad item fails the call, and so does an
+    answer that may pass the unary limit: use StreamGenerate.
+    """
     StreamGenerate: _grpc.UnaryStreamMultiCallable[_progen2_service_pb2.StreamGenerateRequest, _progen2_service_pb2.StreamGenerateResponse]
     """Continues protein contexts and returns residues as they are drawn. Each pair of item and sample has one `started`, then
-    `tokens`, and exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+    `tokens`, and exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails
+    alone. A `heartbeat` may come at any time before the end.
     """
     ScoreSequences: _grpc.UnaryUnaryMultiCallable[_progen2_service_pb2.ScoreSequencesRequest, _progen2_service_pb2.ScoreSequencesResponse]
-    """Log-likelihood of whole sequences in both directions."""
+    """Log-likelihood of whole proteins in both directions, all in one message. Any bad item fails the call, and so does an answer
+    above the unary limit: use StreamScoreSequences.
+    """
+    StreamScoreSequences: _grpc.UnaryStreamMultiCallable[_progen2_service_pb2.StreamScoreSequencesRequest, _progen2_service_pb2.StreamScoreSequencesResponse]
+    """The same for any number of proteins. Items in order, a bad one fails alone."""
 
 @_typing.type_check_only
 class ProGen2ServiceAsyncStub(ProGen2ServiceStub):
     """ProGen2, a protein language model that reads from either end.
 
-    A token is one residue. The terminal tokens before and after a sequence are added by the server and never returned.
-    Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
+    A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
+    what is read and are never part of a text. Everything that is given or returned whole is written from N to C, whichever end the
+    model began at. Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryUnaryMultiCallable[_progen2_service_pb2.GenerateRequest, _progen2_service_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Continues protein contexts and returns finished sequences, all in one message. Any bad item fails the call."""
+    """Continues protein contexts and returns finished proteins, all in one message. Any bad item fails the call, and so does an
+    answer that may pass the unary limit: use StreamGenerate.
+    """
     StreamGenerate: _aio.UnaryStreamMultiCallable[_progen2_service_pb2.StreamGenerateRequest, _progen2_service_pb2.StreamGenerateResponse]  # type: ignore[assignment]
     """Continues protein contexts and returns residues as they are drawn. Each pair of item and sample has one `started`, then
-    `tokens`, and exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+    `tokens`, and exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails
+    alone. A `heartbeat` may come at any time before the end.
     """
     ScoreSequences: _aio.UnaryUnaryMultiCallable[_progen2_service_pb2.ScoreSequencesRequest, _progen2_service_pb2.ScoreSequencesResponse]  # type: ignore[assignment]
-    """Log-likelihood of whole sequences in both directions."""
+    """Log-likelihood of whole proteins in both directions, all in one message. Any bad item fails the call, and so does an answer
+    above the unary limit: use StreamScoreSequences.
+    """
+    StreamScoreSequences: _aio.UnaryStreamMultiCallable[_progen2_service_pb2.StreamScoreSequencesRequest, _progen2_service_pb2.StreamScoreSequencesResponse]  # type: ignore[assignment]
+    """The same for any number of proteins. Items in order, a bad one fails alone."""
 
 class ProGen2ServiceServicer(metaclass=_abc_1.ABCMeta):
     """ProGen2, a protein language model that reads from either end.
 
-    A token is one residue. The terminal tokens before and after a sequence are added by the server and never returned.
-    Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
+    A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
+    what is read and are never part of a text. Everything that is given or returned whole is written from N to C, whichever end the
+    model began at. Logarithms are natural. There are no control tags: a family cannot be asked for, only begun.
     """
 
     @_abc_1.abstractmethod
@@ -77,7 +94,9 @@ class ProGen2ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _progen2_service_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_progen2_service_pb2.GenerateResponse, _abc.Awaitable[_progen2_service_pb2.GenerateResponse]]:
-        """Continues protein contexts and returns finished sequences, all in one message. Any bad item fails the call."""
+        """Continues protein contexts and returns finished proteins, all in one message. Any bad item fails the call, and so does an
+        answer that may pass the unary limit: use StreamGenerate.
+        """
 
     @_abc_1.abstractmethod
     def StreamGenerate(
@@ -86,7 +105,8 @@ class ProGen2ServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_progen2_service_pb2.StreamGenerateResponse], _abc.AsyncIterator[_progen2_service_pb2.StreamGenerateResponse]]:
         """Continues protein contexts and returns residues as they are drawn. Each pair of item and sample has one `started`, then
-        `tokens`, and exactly one end; the call ends OK when all pairs have ended. A bad item fails alone.
+        `tokens`, and exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails
+        alone. A `heartbeat` may come at any time before the end.
         """
 
     @_abc_1.abstractmethod
@@ -95,6 +115,16 @@ class ProGen2ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _progen2_service_pb2.ScoreSequencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_progen2_service_pb2.ScoreSequencesResponse, _abc.Awaitable[_progen2_service_pb2.ScoreSequencesResponse]]:
-        """Log-likelihood of whole sequences in both directions."""
+        """Log-likelihood of whole proteins in both directions, all in one message. Any bad item fails the call, and so does an answer
+        above the unary limit: use StreamScoreSequences.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamScoreSequences(
+        self,
+        request: _progen2_service_pb2.StreamScoreSequencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_progen2_service_pb2.StreamScoreSequencesResponse], _abc.AsyncIterator[_progen2_service_pb2.StreamScoreSequencesResponse]]:
+        """The same for any number of proteins. Items in order, a bad one fails alone."""
 
 def add_ProGen2ServiceServicer_to_server(servicer: ProGen2ServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -221,7 +221,7 @@ class GeneratedTokens(_message.Message):
     ALTERNATIVE_LOG_PROBS_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The new text. Of Evo 2 one character a token, a space for those that do not print."""
+    """The new text. Of Evo 2 one character a token, a space for those that do not print; of ProGen2 one letter a residue."""
     resume_token: _builtins.str
     """Continues a broken stream after these tokens with the same draws, given as `resume_token` of a new request. Not in unary
     answers, nor once a token was drawn that its text does not tell.
@@ -285,10 +285,13 @@ class GenerationFinished(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     MASS_OUTSIDE_ALPHABET_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
     reason: Global___FinishReason.ValueType
     """Why it ended."""
     mass_outside_alphabet: _builtins.float
-    """Mean probability mass that the raw logits put outside the allowed alphabet, 0 where none was set."""
+    """Mean probability mass that the raw logits put outside of what may be drawn: 0 where all tokens may. Of ProGen2 only letters and
+    terminals may, so that it is that of all other tokens, with no alphabet asked for too.
+    """
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
         """Tokens in and out."""
@@ -297,6 +300,12 @@ class GenerationFinished(_message.Message):
     def timings(self) -> _usage_pb2.Timings:
         """Where the time went."""
 
+    @_builtins.property
+    def terminal(self) -> Global___GeneratedTokens:
+        """The terminal token that ended the sample, where the reason is TERMINAL: its id and what was asked to be told of each token. It
+        has no text, and is not among the tokens of the sample, nor counted in `usage`.
+        """
+
     def __init__(
         self,
         *,
@@ -304,10 +313,11 @@ class GenerationFinished(_message.Message):
         usage: _usage_pb2.Usage | None = ...,
         timings: _usage_pb2.Timings | None = ...,
         mass_outside_alphabet: _builtins.float = ...,
+        terminal: Global___GeneratedTokens | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mass_outside_alphabet", b"mass_outside_alphabet", "reason", b"reason", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mass_outside_alphabet", b"mass_outside_alphabet", "reason", b"reason", "terminal", b"terminal", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
