@@ -13,7 +13,7 @@ from torch import Tensor
 from primase_server.models.evo2 import hyena, model
 from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.model import Evo2
-from primase_server.models.evo2.state import KeyValues
+from primase_server.models.key_values import KeyValues
 from tests.models.evo2 import tiny
 
 State = dict[str, Tensor]

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from primase_server.models.evo2.model import Evo2
-from primase_server.models.evo2.state import SequenceState, capacity, state_bytes
+from primase_server.models.evo2.state import SequenceState, state_bytes
 from primase_server.models.evo2.weights import FixtureWeights, load
+from primase_server.models.key_values import capacity
 from tests.models.evo2 import running
 from tests.models.evo2.running import random_bases
 from tests.models.evo2.tiny import KEYS, ours

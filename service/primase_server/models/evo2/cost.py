@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from primase_server.models.evo2.attention import MASK_NUMBERS
+from primase_server.models.causal_attention import MASK_NUMBERS
 from primase_server.models.evo2.config import BlockKind, Evo2Config
 from primase_server.models.evo2.hyena import MODAL_BLOCK, TOEPLITZ_BLOCK, TOEPLITZ_TOKENS
 from primase_server.models.evo2.layers import LOGITS, layer_table
 from primase_server.models.evo2.passes import Evo2Pass, Read
 from primase_server.models.evo2.pooling import Pooling
 from primase_server.models.evo2.predictions import BLOCK_ROWS
-from primase_server.models.evo2.state import capacity
 from primase_server.models.evo2.tokens import BASES
+from primase_server.models.key_values import capacity
 
 FLOAT32_BYTES = 4
 INT32_BYTES = 4

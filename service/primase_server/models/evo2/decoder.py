@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from primase_server.models.evo2.attention import attend, rotary_angles, rotary_tables
+from primase_server.models.causal_attention import attend
+from primase_server.models.evo2.attention import rotary_angles, rotary_tables
 from primase_server.models.evo2.hyena import (
     MediumConvolution,
     ModalConvolution,
@@ -26,7 +27,8 @@ from primase_server.models.evo2.model import (
     Mlp,
     rms_norm,
 )
-from primase_server.models.evo2.state import ConvolutionState, KeyValues, SequenceState
+from primase_server.models.evo2.state import ConvolutionState, SequenceState
+from primase_server.models.key_values import KeyValues
 from primase_server.models.linear import gelu_
 from primase_server.models.rotary import rotate
 

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from primase_server.models.evo2.attention import Rotary, attend, rotary_angles, rotary_tables
+from primase_server.models.causal_attention import attend
+from primase_server.models.evo2.attention import Rotary, rotary_angles, rotary_tables
 from primase_server.models.evo2.batch import Batch, Run, lay_out
 from primase_server.models.evo2.config import BlockKind, Evo2Config
 from primase_server.models.evo2.hyena import (
