@@ -13,8 +13,9 @@ from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway import biolm_evo2_generate, evo2
 from primase_gateway.biolm import Action, Call, Document, Schema, small
-from primase_gateway.biolm_bases import Bases, HubBases, OneItem
-from primase_gateway.biolm_items import MAX_INCLUDES, Lenient, Strict
+from primase_gateway.biolm_bases import Bases, HubBases
+from primase_gateway.biolm_bodies import Lenient, OneItem, Strict
+from primase_gateway.biolm_items import MAX_INCLUDES
 from primase_gateway.biolm_schemas import (
     INTEGER,
     LOG_PROB,

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from primase_gateway.biolm import Action, Call, Schema, small
-from primase_gateway.biolm_bases import Bases, HubBases, OneItem
-from primase_gateway.biolm_items import Lenient, Strict
+from primase_gateway.biolm_bases import Bases, HubBases
+from primase_gateway.biolm_bodies import Lenient, OneItem, Strict
 from primase_gateway.biolm_schemas import TEXT, closed_object
 from primase_gateway.evo2_generation import Continuation, Wish
 from primase_gateway.fastapi_errors import parse_body

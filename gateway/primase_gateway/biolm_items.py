@@ -3,18 +3,19 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from primase_gateway.biolm_letters import STANDARD_RESIDUES, whole_match
 
 MAX_ITEMS = 8
 MAX_CHARACTERS = 2048
 MAX_LAYERS = 128
 MAX_INCLUDES = 16
 MASK = "<mask>"
-STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 UNUSUAL = "BXZUO"
 
-PREDICT_ALPHABET = STANDARD + UNUSUAL
+PREDICT_ALPHABET = STANDARD_RESIDUES + UNUSUAL
 ENCODE_ALPHABET = PREDICT_ALPHABET + "-"
 ENCODE_TEXT = re.compile(f"[{ENCODE_ALPHABET}]*")
 PREDICT_TEXT = re.compile(f"(?:[{PREDICT_ALPHABET}]|{MASK})*")
@@ -24,18 +25,6 @@ NO_RESIDUE = "Expected at least one residue, got none"
 NO_MASK = "Expected at least one occurrence of '<mask>', got none"
 
 Include = Literal["mean", "per_token", "bos", "contacts", "logits", "attentions"]
-
-
-class Lenient(BaseModel):
-    """An object that ignores unknown keys and never reads a number from text, or text from one."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Strict(Lenient):
-    """An object that refuses unknown keys too."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 def has_residue(text: str) -> bool:
@@ -60,15 +49,7 @@ def check_predict(text: str) -> str:
 
 
 def _residues(text: str, allowed: re.Pattern[str], alphabet: str) -> None:
-    matched = allowed.match(text)
-    end = matched.end() if matched else 0
-    if end < len(text):
-        raise PydanticCustomError(
-            "residues",
-            "Residues can only be represented with '{alphabet}' characters; "
-            "found {character} at position {position}, counted from 0",
-            {"alphabet": alphabet, "character": ascii(text[end]), "position": end},
-        )
+    whole_match(allowed, text, f"Residues can only be represented with '{alphabet}' characters")
 
 
 def _some_residue(text: str) -> None:

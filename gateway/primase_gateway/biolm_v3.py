@@ -9,6 +9,7 @@ from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
 from primase_gateway import biolm_esm2, biolm_evo2, esm2
 from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm_bodies import Strict
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
     LAST_LAYER,
@@ -18,7 +19,6 @@ from primase_gateway.biolm_items import (
     Includes,
     PredictSequence,
     ReprLayers,
-    Strict,
 )
 from primase_gateway.biolm_schemas import (
     HOSTED_REFUSAL,
