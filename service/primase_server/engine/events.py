@@ -102,13 +102,15 @@ class Heartbeat(_PairEvent):
 class Finished(_PairEvent):
     """The pair ended as asked.
 
-    mass_outside_alphabet: mean probability that the raw logits put outside `allowed_tokens`.
+    num_new_tokens: without a terminal. mass_outside_alphabet: mean probability that the raw logits
+    put outside `allowed_tokens`. terminal: the one that was drawn, with what was asked of it.
     """
 
     reason: FinishReason
     num_new_tokens: int
     timings: Timings
     mass_outside_alphabet: float = 0.0
+    terminal: Tokens | None = None
 
 
 @dataclass(frozen=True)

@@ -193,10 +193,15 @@ class Sample(Holder):
         if not draws.is_finite[row]:
             yield self.fail(InternalError("the model gave numbers that are not finite"))
             return
-        self.new_ids.append(int(draws.token_ids[row]))
         self._mass_outside += float(draws.mass_outside[row])
+        event, num_bytes = self._drawn(draws, row, now_s)
+        if event.token_ids[0] in self.owner.job.terminals:
+            yield self._finished(FinishReason.TERMINAL, now_s, event, num_bytes)
+            return
+        self.new_ids += event.token_ids
+        self._num_events += 1
         self.owner.spend(1)
-        yield self._tokens(draws, row, now_s)
+        yield self.owner.tell(event, num_bytes)
         if (reason := self._reason()) is not None:
             yield self._finished(reason, now_s)
 
@@ -233,7 +238,8 @@ class Sample(Holder):
         num_prompt_tokens = len(self.prompt.token_ids) - job.num_drawn_before
         return self.owner.tell(Started(*self._place(), self.owner.seed, num_prompt_tokens))
 
-    def _tokens(self, draws: Draws, row: int, now_s: float) -> Delivery:
+    def _drawn(self, draws: Draws, row: int, now_s: float) -> tuple[Tokens, int]:
+        """The token as its next event would tell it, and the bytes of that."""
         report = self.owner.job.report
         elapsed_s, self._last_s = now_s - self._last_s, now_s
         logits = (
@@ -241,8 +247,10 @@ class Sample(Holder):
         )
         ids, log_probs = draws.alternatives(row, report.num_alternatives)
         event = Tokens(
-            *self._place(),
-            token_ids=(self.new_ids[-1],),
+            self.prompt.item_index,
+            self.sample_index,
+            self._num_events,
+            token_ids=(int(draws.token_ids[row]),),
             log_probs=(float(draws.log_probs[row]),) if report.log_probs else None,
             sampled_probs=(float(draws.sampled_probs[row]),) if report.sampled_probs else None,
             elapsed_s=(elapsed_s,) if report.elapsed else None,
@@ -252,9 +260,15 @@ class Sample(Holder):
         )
         num_bytes = TOKEN_BYTES + ALTERNATIVE_BYTES * len(ids)
         num_bytes += 0 if logits is None else logits.size * LOGIT_BYTES
-        return self.owner.tell(event, num_bytes)
+        return event, num_bytes
 
-    def _finished(self, reason: FinishReason, now_s: float) -> Delivery:
+    def _finished(
+        self,
+        reason: FinishReason,
+        now_s: float,
+        terminal: Tokens | None = None,
+        num_bytes: int = 0,
+    ) -> Delivery:
         self._end()
         started_s = self.prompt.started_s or now_s
         timings = Timings(
@@ -262,5 +276,7 @@ class Sample(Holder):
             compute_s=now_s - started_s,
             total_s=now_s - self.owner.submitted_s,
         )
-        mass = self._mass_outside / len(self.new_ids)
-        return self.owner.tell(Finished(*self._place(), reason, len(self.new_ids), timings, mass))
+        num_new = len(self.new_ids)
+        mass = self._mass_outside / (num_new + (terminal is not None))
+        event = Finished(*self._place(), reason, num_new, timings, mass, terminal)
+        return self.owner.tell(event, num_bytes)

@@ -49,6 +49,7 @@ class GenerationJob:
         reported in its place.
     max_new_tokens: for each pair; at least 1.
     stop: a pair ends once its new tokens end with one of these.
+    terminals: a pair ends once one of these is drawn, which is told with its end, not as a token.
     allowed_tokens: only these may be drawn; None allows all.
     seed: names the random streams with (item, sample); None lets the engine draw one.
     num_drawn_before: the last so many tokens of every prompt were drawn before, by the same seed:
@@ -65,6 +66,7 @@ class GenerationJob:
     num_samples: int = 1
     sampling: Sampling = field(default=Sampling())
     stop: tuple[tuple[int, ...], ...] = ()
+    terminals: frozenset[int] = frozenset()
     allowed_tokens: frozenset[int] | None = None
     seed: int | None = None
     determinism: Determinism = Determinism.BEST_EFFORT
