@@ -31,7 +31,9 @@ class FarTicket:
             value = item.finish(item.lengths)
             yield ItemFinished(index, value, Timings(0.0, 0.0, 0.0))
 
-    async def take(self, max_bytes: int, timeout_s: float | None = None) -> list[Event]:
+    async def take(
+        self, max_bytes: int, timeout_s: float | None = None, gather_s: float = 0.0
+    ) -> list[Event]:
         raise NotImplementedError
 
     def heartbeat(self) -> None: ...

@@ -53,10 +53,14 @@ class Ticket(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 
-    async def take(self, max_bytes: int, timeout_s: float | None = None) -> Sequence[Event]:
+    async def take(
+        self, max_bytes: int, timeout_s: float | None = None, gather_s: float = 0.0
+    ) -> Sequence[Event]:
         """All unread events of at most so many bytes, but at least one; none after the last.
 
-        Waits for one. Raises TimeoutError where none comes in time, else as the iterator.
+        Waits for one. Where `gather_s` is given, tokens wait so long for more of them, up to so
+        many bytes; any other event, and the end, is taken at once with all that came before it.
+        Raises TimeoutError where nothing comes in another `timeout_s`, else as the iterator.
         """
 
     def heartbeat(self) -> Heartbeat | None:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from primase_server.engine.events import Event, Heartbeat
+from primase_server.engine.events import Event, Heartbeat, Tokens
 from primase_server.engine.scheduler import Delivery
 from primase_server.errors import Cancelled, PrimaseError
 
@@ -31,6 +31,10 @@ class LocalTicket:
     def __init__(self, keeper: TicketKeeper) -> None:
         self._keeper = keeper
         self._unread: deque[Delivery] = deque()
+        self._unread_bytes = 0
+        self._num_unread_others = 0  # that are not tokens
+        self._gathering: asyncio.Future[None] | None = None
+        self._most_gathered_bytes = 0
         self._changed = asyncio.Event()
         self._error: PrimaseError | None = None
         self._has_ended = False
@@ -42,23 +46,29 @@ class LocalTicket:
     async def __anext__(self) -> Event:
         if not await self._has_unread():
             raise StopAsyncIteration
-        delivery = self._unread.popleft()
+        delivery = self._pop()
         self._told_read(delivery.num_bytes)
         return delivery.event
 
-    async def take(self, max_bytes: int, timeout_s: float | None = None) -> list[Event]:
+    async def take(
+        self, max_bytes: int, timeout_s: float | None = None, gather_s: float = 0.0
+    ) -> list[Event]:
         """All unread events that fit, but at least one; none after the last.
 
-        Waits for one. Raises TimeoutError where none comes in time.
+        Waits `gather_s`, as long as there are only tokens and they fit; then for an event. Raises
+        TimeoutError where none comes in another `timeout_s`.
         """
+        self._most_gathered_bytes = max_bytes
+        if gather_s > 0 and self._may_gather():
+            await self._gather(gather_s)
         if not self._unread:
             async with asyncio.timeout(timeout_s):
                 if not await self._has_unread():
                     return []
-        first = self._unread.popleft()
+        first = self._pop()
         events, num_bytes = [first.event], first.num_bytes
         while self._unread and num_bytes + self._unread[0].num_bytes <= max_bytes:
-            delivery = self._unread.popleft()
+            delivery = self._pop()
             events.append(delivery.event)
             num_bytes += delivery.num_bytes
         self._told_read(num_bytes)
@@ -78,6 +88,7 @@ class LocalTicket:
             self._error = error
             self._end()
         self._unread.clear()
+        self._unread_bytes = self._num_unread_others = 0
         self._notice_empty()
 
     def deliver(self, delivery: Delivery) -> None:
@@ -85,9 +96,37 @@ class LocalTicket:
         if self._has_ended:
             return
         self._unread.append(delivery)
+        self._unread_bytes += delivery.num_bytes
+        self._num_unread_others += not isinstance(delivery.event, Tokens)
         self._changed.set()
         if delivery.is_last:
             self._end()
+        elif self._gathering is not None and not self._may_gather():
+            self._end_gathering()
+
+    def _pop(self) -> Delivery:
+        delivery = self._unread.popleft()
+        self._unread_bytes -= delivery.num_bytes
+        self._num_unread_others -= not isinstance(delivery.event, Tokens)
+        return delivery
+
+    def _may_gather(self) -> bool:
+        is_pressing = self._has_ended or self._num_unread_others > 0
+        return not is_pressing and self._unread_bytes < self._most_gathered_bytes
+
+    async def _gather(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._gathering = loop.create_future()
+        timer = loop.call_later(seconds, self._end_gathering)
+        try:
+            await self._gathering
+        finally:
+            timer.cancel()
+            self._gathering = None
+
+    def _end_gathering(self) -> None:
+        if self._gathering is not None and not self._gathering.done():
+            self._gathering.set_result(None)
 
     async def _has_unread(self) -> bool:
         """Wait for an event; False after the last. Raises the job's error."""
@@ -107,6 +146,7 @@ class LocalTicket:
     def _end(self) -> None:
         self._has_ended = True
         self._changed.set()
+        self._end_gathering()
         self._keeper.ticket_ended(self._error)
 
     def _notice_empty(self) -> None:
