@@ -2,6 +2,7 @@
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BUF_VERSION := 1.75.0
+include tools/versions.env
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -11,6 +12,7 @@ BUF := .cache/buf/node_modules/.bin/buf
 GRPCURL_VERSION := v1.9.3
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
+GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
 .PHONY: help venv demo test fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
 
@@ -36,7 +38,7 @@ test: $(VENV) $(GRPCURL)
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
 
-lint: $(VENV) $(BUF_STAMP)
+lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,7 +47,7 @@ lint: $(VENV) $(BUF_STAMP)
 	$(BUF) format protos --diff --exit-code
 	$(BIN)/python tools/generate.py --check
 
-generate: $(VENV) $(BUF_STAMP)
+generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS)
 	$(BIN)/python tools/generate.py
 
 bench: $(VENV)
@@ -80,4 +82,9 @@ $(GRPCURL):
 
 $(BUF_STAMP):
 	npm install --prefix .cache/buf --no-save --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
+	touch $@
+
+$(GO_PLUGINS):
+	GOBIN="$(CURDIR)/$(@D)" go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+	GOBIN="$(CURDIR)/$(@D)" go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
 	touch $@

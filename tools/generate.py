@@ -1,15 +1,22 @@
-"""Write the generated code from the protos, or with `--check` fail when what is there is stale."""
+"""Write the generated code from the protos, or with `--check` fail when what is there is stale.
+
+Go is left as it is where its plugins are not installed; make installs them.
+"""
 
 import argparse
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 BUF = ROOT / ".cache/buf/node_modules/.bin/buf"
 STUBS = Path("clients/python/primase")
+GO_MODULE = Path("clients/go")
+GO_PLUGINS = [ROOT / ".cache/bin" / name for name in ("protoc-gen-go", "protoc-gen-go-grpc")]
 PACKAGE_INIT = '"""Generated from the protos of the same name."""\n'
 
 
@@ -17,14 +24,36 @@ def generate(destination: Path) -> None:
     """Generate everything under `destination`, laid out as in the repository."""
     # The plugins that buf.gen.yaml names are those installed next to this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    subprocess.run(
-        [BUF, "generate", "--output", destination],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path},
-        check=True,
-    )
+    environment = {**os.environ, "PATH": path}
+    command = [BUF, "generate", "--output", destination]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     _remove_stubs_without_code(destination)
     _add_package_inits(destination / STUBS)
+    if has_go():
+        command += ["--template", json.dumps(_go_template())]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+def has_go() -> bool:
+    """The plugins for Go are installed here."""
+    return all(plugin.exists() for plugin in GO_PLUGINS)
+
+
+def go_import(module: str, proto: str) -> str:
+    """The Go package that a proto becomes, such as `MODULE/esm2/v1;esm2v1`."""
+    _, *folders = PurePosixPath(proto).parent.parts
+    return f"{module}/{'/'.join(folders)};{''.join(folders)}"
+
+
+def _go_template() -> dict[str, object]:
+    # The name of the module stands in go.mod alone: a change of it is then no change of the protos.
+    text = (ROOT / GO_MODULE / "go.mod").read_text()
+    module = re.findall(r"^module (\S+)$", text, re.MULTILINE)[0]
+    paths = sorted((ROOT / "protos").rglob("*.proto"))
+    protos = [path.relative_to(ROOT / "protos").as_posix() for path in paths]
+    options = [f"module={module}", *(f"M{proto}={go_import(module, proto)}" for proto in protos)]
+    plugins = [{"local": str(p), "out": str(GO_MODULE), "opt": options} for p in GO_PLUGINS]
+    return {"version": "v2", "inputs": [{"directory": "protos"}], "plugins": plugins}
 
 
 def _remove_stubs_without_code(destination: Path) -> None:
@@ -46,8 +75,9 @@ def read_generated(root: Path) -> dict[Path, bytes]:
     modules = {path for path in stubs.glob("*/v*/*_pb2*.py*") if path.suffix in {".py", ".pyi"}}
     versions = {path.parent for path in modules}
     packages = versions | {path.parent for path in versions}
-    inits = {package / "__init__.py" for package in packages}
-    return {path.relative_to(root): path.read_bytes() for path in modules | inits if path.exists()}
+    inits = {package / "__init__.py" for package in packages if (package / "__init__.py").exists()}
+    go_files = set((root / GO_MODULE).glob("*/v*/*.pb.go"))
+    return {path.relative_to(root): path.read_bytes() for path in modules | inits | go_files}
 
 
 def find_stale(current: dict[Path, bytes], wanted: dict[Path, bytes]) -> list[Path]:
@@ -67,13 +97,17 @@ def write(root: Path, current: dict[Path, bytes], wanted: dict[Path, bytes]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    summary = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when stale")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as directory:
         generate(Path(directory))
         wanted = read_generated(Path(directory))
     current = read_generated(ROOT)
+    if not has_go():
+        sys.stderr.write("Go is left as it is: make installs what writes it\n")
+        wanted |= {path: content for path, content in current.items() if path.suffix == ".go"}
     if not check:
         write(ROOT, current, wanted)
     elif stale := find_stale(current, wanted):

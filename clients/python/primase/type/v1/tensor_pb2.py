@@ -24,14 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprimase/type/v1/tensor.proto\x12\x0fprimase.type.v1\"j\n\x06Tensor\x12\x36\n\tdata_type\x18\x01 \x01(\x0e\x32\x19.primase.type.v1.DataTypeR\x08\x64\x61taType\x12\x14\n\x05shape\x18\x02 \x03(\x03R\x05shape\x12\x12\n\x04\x64\x61ta\x18\x03 \x01(\x0cR\x04\x64\x61ta\"\x8e\x01\n\x0bTensorSlice\x12\x36\n\tdata_type\x18\x01 \x01(\x0e\x32\x19.primase.type.v1.DataTypeR\x08\x64\x61taType\x12\x14\n\x05shape\x18\x02 \x03(\x03R\x05shape\x12\x1d\n\nrow_offset\x18\x03 \x01(\x03R\trowOffset\x12\x12\n\x04\x64\x61ta\x18\x04 \x01(\x0cR\x04\x64\x61ta*\x80\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x16\n\x12\x44\x41TA_TYPE_BFLOAT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x04\x42\x36\n\x13\x64\x65v.primase.type.v1P\x01Z\x1dprimase.dev/go/type/v1;typev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprimase/type/v1/tensor.proto\x12\x0fprimase.type.v1\"j\n\x06Tensor\x12\x36\n\tdata_type\x18\x01 \x01(\x0e\x32\x19.primase.type.v1.DataTypeR\x08\x64\x61taType\x12\x14\n\x05shape\x18\x02 \x03(\x03R\x05shape\x12\x12\n\x04\x64\x61ta\x18\x03 \x01(\x0cR\x04\x64\x61ta\"\x8e\x01\n\x0bTensorSlice\x12\x36\n\tdata_type\x18\x01 \x01(\x0e\x32\x19.primase.type.v1.DataTypeR\x08\x64\x61taType\x12\x14\n\x05shape\x18\x02 \x03(\x03R\x05shape\x12\x1d\n\nrow_offset\x18\x03 \x01(\x03R\trowOffset\x12\x12\n\x04\x64\x61ta\x18\x04 \x01(\x0cR\x04\x64\x61ta*\x80\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x16\n\x12\x44\x41TA_TYPE_BFLOAT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x04\x42\x17\n\x13\x64\x65v.primase.type.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'primase.type.v1.tensor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.primase.type.v1P\001Z\035primase.dev/go/type/v1;typev1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.primase.type.v1P\001'
   _globals['_DATATYPE']._serialized_start=303
   _globals['_DATATYPE']._serialized_end=431
   _globals['_TENSOR']._serialized_start=49

@@ -24,14 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprimase/type/v1/usage.proto\x12\x0fprimase.type.v1\"e\n\x05Usage\x12*\n\x11num_prompt_tokens\x18\x01 \x01(\x03R\x0fnumPromptTokens\x12\x30\n\x14num_generated_tokens\x18\x02 \x01(\x03R\x12numGeneratedTokens\"^\n\x07Timings\x12\x19\n\x08queue_ms\x18\x01 \x01(\x01R\x07queueMs\x12\x1d\n\ncompute_ms\x18\x02 \x01(\x01R\tcomputeMs\x12\x19\n\x08total_ms\x18\x03 \x01(\x01R\x07totalMsB6\n\x13\x64\x65v.primase.type.v1P\x01Z\x1dprimase.dev/go/type/v1;typev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprimase/type/v1/usage.proto\x12\x0fprimase.type.v1\"e\n\x05Usage\x12*\n\x11num_prompt_tokens\x18\x01 \x01(\x03R\x0fnumPromptTokens\x12\x30\n\x14num_generated_tokens\x18\x02 \x01(\x03R\x12numGeneratedTokens\"^\n\x07Timings\x12\x19\n\x08queue_ms\x18\x01 \x01(\x01R\x07queueMs\x12\x1d\n\ncompute_ms\x18\x02 \x01(\x01R\tcomputeMs\x12\x19\n\x08total_ms\x18\x03 \x01(\x01R\x07totalMsB\x17\n\x13\x64\x65v.primase.type.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'primase.type.v1.usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.primase.type.v1P\001Z\035primase.dev/go/type/v1;typev1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.primase.type.v1P\001'
   _globals['_USAGE']._serialized_start=48
   _globals['_USAGE']._serialized_end=149
   _globals['_TIMINGS']._serialized_start=151
