@@ -1,16 +1,8 @@
-"""The layout of the hub's `facebook/esm2_*`: `config.json` and weights, whole or in shards.
+"""The names, and the configuration, of the hub's `facebook/esm2_*`."""
 
-The weights are safetensors, or files of `torch.save` where a repository has no others.
-"""
-
-import json
 import re
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError, safe_open
 
 from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.alphabet import MASK_ID, PAD_ID
@@ -21,14 +13,9 @@ from primase_server.models.esm2.checkpoint import (
     whole_number,
 )
 from primase_server.models.esm2.config import VOCABULARY_SIZE, Esm2Config
-from primase_server.models.restricted import load_restricted, named_tensors, stored_tensor
+from primase_server.models.hub_layout import CONFIG, open_file, read_json, weight_files
 from primase_server.models.stored import StoredTensor
 
-CONFIG = "config.json"
-SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Weights in one file, the preferred first; in shards they have an index of that name instead."""
-
-TORCH_SUFFIX = ".bin"
 DEFAULT_EPS = 1e-5
 
 _BLOCK = re.compile(r"^encoder\.layer\.([0-9]+)\.(.+)\.(weight|bias|gamma|beta)$")
@@ -48,7 +35,6 @@ _BLOCK_PARTS = {
     "output.dense": "fc2",
 }
 _SPELLINGS = {"gamma": "weight", "beta": "bias"}  # of norms, as transformers 5 writes them
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def open_hub(path: Path) -> Checkpoint:
@@ -58,17 +44,17 @@ def open_hub(path: Path) -> Checkpoint:
 
     Raises CheckpointError.
     """
-    files = _files(path)
+    files = weight_files(path)
     found: dict[str, StoredTensor] = {}
     head_dim: int | None = None
-    for name, tensor in (pair for file in files for pair in _open_file(file).items()):
+    for name, tensor in (pair for file in files for pair in open_file(file).items()):
         plain = name.removeprefix("esm.")
         if _INV_FREQ.match(plain):
             head_dim = 2 * tensor.shape[0]
         elif not _IGNORED.match(plain):
             _add(found, fair_name(plain), tensor)
     config_path = files[0].parent / CONFIG
-    values = _read_json(config_path) if config_path.is_file() else {}
+    values = read_json(config_path) if config_path.is_file() else {}
     return check(found, _config(values, found, head_dim), files)
 
 
@@ -88,72 +74,10 @@ def fair_name(name: str) -> str:
     return f"layers.{index}.{known}.{_SPELLINGS.get(kind, kind)}"
 
 
-def _files(path: Path) -> list[Path]:
-    found = path if path.is_file() else find_weights(path)
-    if found is None:
-        raise CheckpointError(f"{path} holds none of {', '.join(SINGLE_FILES)}, whole or in shards")
-    return _shards(found) if found.name.endswith(".index.json") else [found]
-
-
-def find_weights(folder: Path) -> Path | None:
-    """The file of weights in a folder, or the index of its shards; None where there is neither."""
-    names = (name for single in SINGLE_FILES for name in (single, f"{single}.index.json"))
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def _shards(index: Path) -> list[Path]:
-    weight_map = _read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{index.name} has no weight_map")
-    names = sorted({str(name) for name in weight_map.values()})
-    for name in names:
-        if Path(name).name != name or not index.with_name(name).is_file():
-            raise CheckpointError(
-                f"{index.name} names the shard {name[:120]!r}, which is not there"
-            )
-    return [index.with_name(name) for name in names]
-
-
-def _open_file(path: Path) -> Mapping[str, StoredTensor]:
-    return _open_torch(path) if path.suffix == TORCH_SUFFIX else _open_safetensors(path)
-
-
-def _open_torch(path: Path) -> Mapping[str, StoredTensor]:
-    tensors = named_tensors(load_restricted(path), f"{path.name} is not a dict of tensors")
-    return {name: stored_tensor(name, tensor) for name, tensor in tensors.items()}
-
-
-def _open_safetensors(path: Path) -> Mapping[str, StoredTensor]:
-    try:
-        file = safe_open(path, framework="pt")
-        names: list[str] = file.keys()  # type: ignore[no-untyped-call]
-        return {name: _stored(file, name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} cannot be read: {str(error)[:200]}") from error
-
-
-def _stored(file: safe_open, name: str) -> StoredTensor:
-    # the header alone is read here
-    header = file.get_slice(name)  # type: ignore[no-untyped-call]
-    # integer tensors only ever appear among the ignored ones, or are refused
-    dtype = _DTYPES.get(header.get_dtype(), torch.int64)
-    return StoredTensor(tuple(header.get_shape()), dtype, partial(file.get_tensor, name))
-
-
 def _add(found: dict[str, StoredTensor], name: str, tensor: StoredTensor) -> None:
     if name in found:
         raise CheckpointError(f"the checkpoint has {name[:120]} twice")
     found[name] = tensor
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} cannot be read: {str(error)[:200]}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path.name} is not a JSON object")
-    return values
 
 
 def _config(

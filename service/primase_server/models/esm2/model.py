@@ -20,7 +20,7 @@ from primase_server.models.esm2.batch import PackedBatch, Run
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.esm2.cost import heads_per_chunk
 from primase_server.models.linear import MakeProduct, plain
-from primase_server.models.rotary import rotate
+from primase_server.models.rotary import rotary_tables, rotate
 
 TRAINING_MASK_RATIO = 0.15 * 0.8
 
@@ -43,13 +43,6 @@ class Observer(Protocol):
 
     def attention(self, layer: int, sequence: int, first_head: int, p: Tensor) -> None:
         """p: [heads, n, n] probabilities, query by key, of neighbouring heads of a sequence."""
-
-
-def rotary_tables(num_positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
-    """cos and sin of position * 10000^(-2j / head_dim): [positions, head_dim / 2], float32."""
-    frequencies = 1.0 / 10000 ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-    angles = torch.arange(num_positions, dtype=torch.float32)[:, None] * frequencies
-    return angles.cos(), angles.sin()
 
 
 def attention_probabilities(q: Tensor, k: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from primase_server.models.errors import CheckpointError
 from primase_server.models.esm2.checkpoint import Checkpoint
 from primase_server.models.esm2.config import VARIANTS, Esm2Config
 from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_fair
-from primase_server.models.esm2.hub_checkpoint import find_weights, open_hub
+from primase_server.models.esm2.hub_checkpoint import open_hub
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.random_state import RandomState
+from primase_server.models.hub_layout import find_weights
 from primase_server.models.linear import MakeProduct, plain
 
 FIXTURE = Path(__file__).parent / "fixture" / "esm2_fixture.pt"
