@@ -90,7 +90,7 @@ def test_a_terminal_may_be_the_first_token() -> None:
     work = job((1, 2), max_new_tokens=1, terminals=frozenset({first}), allowed_tokens={first})
     reader = submit(scheduler, work)
     run_all(scheduler, reader)
-    start, end = reader.events[0, 0]
+    _start, end = reader.events[0, 0]
     assert isinstance(end, Finished)
     assert (end.reason, end.num_new_tokens) == (FinishReason.TERMINAL, 0)
     outside = 1 - logits_after((1, 2)).softmax(0)[first].item()

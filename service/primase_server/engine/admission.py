@@ -108,6 +108,10 @@ class Charge:
         account.num_charges += 1
         self._add(num_tokens, num_bytes, num_items)
 
+    def beside(self, num_tokens: int, num_bytes: int, num_items: int) -> "Charge":
+        """Another on the same account that nothing refuses: release as much of this one for it."""
+        return Charge(self._account, num_tokens, num_bytes, num_items)
+
     def grow(self, num_bytes: int) -> None:
         """Hold more, for what was made while the job ran; pausing bounds it, so nothing refuses."""
         self._add(0, num_bytes, 0)

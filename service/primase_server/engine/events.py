@@ -6,6 +6,7 @@ Generation yields, for each (item, sample) pair: one Started, any number of Toke
 one Finished or Failed; `sequence_number` counts the events of the pair from 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -104,6 +105,7 @@ class Finished(_PairEvent):
 
     num_new_tokens: without a terminal. mass_outside_alphabet: mean probability that the raw logits
     put outside `allowed_tokens`. terminal: the one that was drawn, with what was asked of it.
+    new_ids: all tokens of the pair. follow_up: what the job's follow-up made of them.
     """
 
     reason: FinishReason
@@ -111,6 +113,8 @@ class Finished(_PairEvent):
     timings: Timings
     mass_outside_alphabet: float = 0.0
     terminal: Tokens | None = None
+    new_ids: Sequence[int] = ()
+    follow_up: object = None
 
 
 @dataclass(frozen=True)

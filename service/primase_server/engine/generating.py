@@ -278,5 +278,5 @@ class Sample(Holder):
         )
         num_new = len(self.new_ids)
         mass = self._mass_outside / (num_new + (terminal is not None))
-        event = Finished(*self._place(), reason, num_new, timings, mass, terminal)
+        event = Finished(*self._place(), reason, num_new, timings, mass, terminal, self.new_ids)
         return self.owner.tell(event, num_bytes)

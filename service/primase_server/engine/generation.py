@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
+from primase_server.engine.job import Item
 from primase_server.errors import PrimaseError
 
 TOKEN_ID_BYTES = 8
@@ -41,6 +43,16 @@ class TokenReport:
     num_alternatives: int = 0
 
 
+class FollowUp(Protocol):
+    """One-shot work on each sample that ended well, which the telling of its end waits for."""
+
+    def largest(self, item_index: int) -> Item:
+        """Work as large as a sample of that prompt may need, which is reserved with the job."""
+
+    def item(self, item_index: int, new_ids: Sequence[int]) -> Item | None:
+        """The work on a sample; None where there is nothing to do."""
+
+
 @dataclass(frozen=True)
 class GenerationJob:
     """Prompts to continue; every (item, sample) pair is a stream of its own.
@@ -56,6 +68,7 @@ class GenerationJob:
         the random streams and the search for `stop` go on behind them.
     first_item, first_sample: what the first item and its first sample are called in the names of
         random streams.
+    follow_up: what else is done with each sample, never refused once the job is accepted.
     flow, deadline_s: as in `Job`.
     """
 
@@ -74,6 +87,7 @@ class GenerationJob:
     num_drawn_before: int = 0
     first_item: int = 0
     first_sample: int = 0
+    follow_up: FollowUp | None = None
     flow: str = ""
     deadline_s: float | None = None
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from primase_server.engine.device_loop import DeviceLoop, StepReport, Turn
 from primase_server.engine.engine import QueueState
+from primase_server.engine.following import FollowingScheduler
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
@@ -33,6 +34,7 @@ class _Model:
     loop: DeviceLoop
     one_shot: Scheduler[Job]
     generation: Scheduler[GenerationJob] | None
+    following: Scheduler[GenerationJob] | None
     turns: tuple[Turn, ...]
 
 
@@ -68,7 +70,8 @@ class LocalEngine:
         turns = tuple(Turn(name, planner) for planner in planners)
         for turn in turns:
             loop.add(turn)
-        self._models[name] = _Model(name, loop, one_shot, generation, turns)
+        following = generation and FollowingScheduler(generation, one_shot, loop.changing)
+        self._models[name] = _Model(name, loop, one_shot, generation, following, turns)
         self._not_ready.pop(name, None)
 
     def remove_model(self, name: str, error: PrimaseError | None = None) -> None:
@@ -93,9 +96,9 @@ class LocalEngine:
         model = self._model(job.model)
         if isinstance(job, Job):
             return self._admit(job, model, model.one_shot)
-        if model.generation is None:
+        if model.following is None:
             raise NotServed(f"model {model.name!r} does not generate")
-        return self._admit(job, model, model.generation)
+        return self._admit(job, model, model.following)
 
     async def drain(self, timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from primase_server.engine.admission import Account
+from primase_server.engine.admission import Account, Charge
 from primase_server.engine.batcher import Batcher
 from primase_server.engine.engine import QueueState
 from primase_server.engine.failures import failure_of, log_exception, require_device
@@ -53,6 +53,16 @@ class OneShotScheduler:
         charge = self._account.admit(
             job.num_tokens, job.num_bytes, len(job.items), job.deadline_s, now_s
         )
+        return self.add_charged(job, recipient, charge, now_s)
+
+    def reserve(self, num_tokens: int, num_bytes: int, now_s: float) -> Charge:
+        """Room for work to come. Raises RequestTooLarge or QueueFull."""
+        return self._account.admit(num_tokens, num_bytes, 0, None, now_s)
+
+    def add_charged(
+        self, job: Job, recipient: Recipient, charge: Charge, now_s: float
+    ) -> list[Delivery]:
+        """Queue a job whose charge is made already."""
         queued = QueuedJob(job, recipient, charge, self._limits, self._room, now_s)
         self._jobs[recipient] = queued
         self._batcher.offer(queued)
