@@ -24,7 +24,11 @@ from primase_gateway.json_stream import JsonAnswer
 MAX_BODY_BYTES = 4 << 20
 
 Family: TypeAlias = "models_pb.ModelFamily.ValueType"
-FAMILIES: Sequence[Family] = (models_pb.MODEL_FAMILY_ESM2, models_pb.MODEL_FAMILY_EVO2)
+FAMILIES: Sequence[Family] = (
+    models_pb.MODEL_FAMILY_ESM2,
+    models_pb.MODEL_FAMILY_EVO2,
+    models_pb.MODEL_FAMILY_PROGEN2,
+)
 
 Document = dict[str, object]
 Schema = dict[str, Any]
@@ -50,7 +54,7 @@ class Call:
             raise
 
 
-def small(results: Sequence[Document]) -> JsonAnswer:
+def small(results: Sequence[object]) -> JsonAnswer:
     """An answer that needs no room kept for it."""
     return JsonAnswer({"results": list(results)}, lambda: None)
 

@@ -82,8 +82,11 @@ WORDS: Mapping[Family, _Words] = {
     models_pb.MODEL_FAMILY_EVO2: _Words(
         "Evo 2", "DNA", ("evo2", "dna", "language model"), ("predictor", "encoder", "generator")
     ),
+    models_pb.MODEL_FAMILY_PROGEN2: _Words(
+        "ProGen2", "protein", ("progen2", "protein", "language model"), ("generator",)
+    ),
 }
-SIZE = re.compile(r"\d+[bm]")
+UPPER_CASE = re.compile(r"\d+[bm]|bfd\d+|oas")
 
 
 def _entry(slug: Slug) -> Document:
@@ -98,7 +101,7 @@ def _entry(slug: Slug) -> Document:
 
 
 def _part(part: str) -> str:
-    return part.upper() if SIZE.fullmatch(part) else part
+    return part.upper() if UPPER_CASE.fullmatch(part) else part
 
 
 def _description(slug: Slug, words: _Words) -> str:

@@ -7,8 +7,12 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.requests import Request
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
-from primase_gateway import biolm_esm2, biolm_evo2, biolm_v3, esm2
+from primase.models.v1.model_service_pb2 import (
+    MODEL_FAMILY_ESM2,
+    MODEL_FAMILY_EVO2,
+    MODEL_FAMILY_PROGEN2,
+)
+from primase_gateway import biolm_esm2, biolm_evo2, biolm_progen2, biolm_v3, esm2
 from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
 from primase_gateway.biolm_bodies import Strict
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
@@ -190,7 +194,11 @@ ESM2 = {
 }
 DIALECT = Dialect(
     prefix="/api/v1",
-    actions={MODEL_FAMILY_ESM2: ESM2, MODEL_FAMILY_EVO2: biolm_evo2.HUB},
+    actions={
+        MODEL_FAMILY_ESM2: ESM2,
+        MODEL_FAMILY_EVO2: biolm_evo2.HUB,
+        MODEL_FAMILY_PROGEN2: biolm_progen2.HUB,
+    },
     refusal=HUB_REFUSAL,
     read=_read,
 )

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 import numpy as np
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
-from primase_gateway import biolm_esm2, biolm_evo2, esm2
+from primase.models.v1.model_service_pb2 import (
+    MODEL_FAMILY_ESM2,
+    MODEL_FAMILY_EVO2,
+    MODEL_FAMILY_PROGEN2,
+)
+from primase_gateway import biolm_esm2, biolm_evo2, biolm_progen2, esm2
 from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
 from primase_gateway.biolm_bodies import Lenient
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
@@ -125,6 +129,10 @@ ESM2 = {
 }
 DIALECT = Dialect(
     prefix="/api/v2",
-    actions={MODEL_FAMILY_ESM2: ESM2, MODEL_FAMILY_EVO2: biolm_evo2.HOSTED_2},
+    actions={
+        MODEL_FAMILY_ESM2: ESM2,
+        MODEL_FAMILY_EVO2: biolm_evo2.HOSTED_2,
+        MODEL_FAMILY_PROGEN2: biolm_progen2.HOSTED_2,
+    },
     refusal=HOSTED_REFUSAL,
 )

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 import numpy as np
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
-from primase_gateway import biolm_esm2, biolm_evo2, esm2
+from primase.models.v1.model_service_pb2 import (
+    MODEL_FAMILY_ESM2,
+    MODEL_FAMILY_EVO2,
+    MODEL_FAMILY_PROGEN2,
+)
+from primase_gateway import biolm_esm2, biolm_evo2, biolm_progen2, esm2
 from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
 from primase_gateway.biolm_bodies import Strict
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
@@ -151,6 +155,10 @@ ESM2 = {
 }
 DIALECT = Dialect(
     prefix="/api/v3",
-    actions={MODEL_FAMILY_ESM2: ESM2, MODEL_FAMILY_EVO2: biolm_evo2.HOSTED_3},
+    actions={
+        MODEL_FAMILY_ESM2: ESM2,
+        MODEL_FAMILY_EVO2: biolm_evo2.HOSTED_3,
+        MODEL_FAMILY_PROGEN2: biolm_progen2.HOSTED_3,
+    },
     refusal=HOSTED_REFUSAL,
 )

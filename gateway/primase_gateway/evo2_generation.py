@@ -13,24 +13,16 @@ from primase.type.v1 import generation_pb2
 from primase_gateway.errors import Refusal, from_status
 from primase_gateway.evo2 import NO_SUCH_ANSWER, Array
 from primase_gateway.finite import finite
+from primase_gateway.sampling import sampling
 from primase_gateway.service import Service
 
 VOCABULARY = 512
 FLOAT32_BYTES = 4
-SEEDS = 2**64
-# A mass above 0 that float32 would round to 0 keeps one token, and so does this.
-LEAST_TOP_P = 1e-37
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A prompt and how to continue it.
-
-    temperature: 0 takes the most likely token, and so does top_k 1.
-    top_k: 0 keeps all tokens.
-    top_p: 0 and 1 keep all tokens.
-    seed: any integer, of which the last 64 bits count.
-    """
+    """A prompt and how to continue it, by the numbers that `sampling` takes."""
 
     prompt: str
     num_tokens: int
@@ -53,25 +45,13 @@ class Wish:
             model=model,
             items=[pb.GenerateItem(prompt=self.prompt)],
             options=pb.GenerateOptions(
-                num_tokens=self.num_tokens, sampling=self._sampling(), report=self.report
+                num_tokens=self.num_tokens,
+                sampling=sampling(
+                    self.temperature, self.top_p, self.seed, min(self.top_k, VOCABULARY)
+                ),
+                report=self.report,
             ),
         )
-
-    def _sampling(self) -> generation_pb2.Sampling:
-        # What is drawn without chance is the same each time, as with a seed.
-        is_greedy = self.temperature == 0 or self.top_k == 1
-        sampling = generation_pb2.Sampling(
-            temperature=self.temperature,
-            top_k=min(self.top_k, VOCABULARY),
-            determinism=generation_pb2.DETERMINISM_BATCH_INVARIANT
-            if is_greedy or self.seed is not None
-            else generation_pb2.DETERMINISM_UNSPECIFIED,
-        )
-        if 0 < self.top_p < 1:
-            sampling.top_p = max(self.top_p, LEAST_TOP_P)
-        if self.seed is not None:
-            sampling.seed = self.seed % SEEDS
-        return sampling
 
 
 class Continuation:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb
 from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
 from primase.models.v1 import model_service_pb2 as models_pb
+from primase.progen2.v1 import progen2_service_pb2 as progen2_pb
 from primase_gateway.disconnect import while_connected
 from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.native_streams import ArrayAnswer, EventsAnswer, Messages, StreamAnswer, dump
@@ -126,7 +127,29 @@ EVO2: Mapping[str, AnyVerb] = {
         lambda s: s.evo2.StreamScanVariants,
     ),
 }
+PROGEN2: Mapping[str, AnyVerb] = {
+    "generate": Verb(
+        progen2_pb.GenerateRequest, progen2_pb.GenerateResponse, lambda s: s.progen2.Generate
+    ),
+    "streamGenerate": StreamVerb(
+        progen2_pb.StreamGenerateRequest,
+        progen2_pb.StreamGenerateResponse,
+        lambda s: s.progen2.StreamGenerate,
+        EventsAnswer,
+    ),
+    "score": Verb(
+        progen2_pb.ScoreSequencesRequest,
+        progen2_pb.ScoreSequencesResponse,
+        lambda s: s.progen2.ScoreSequences,
+    ),
+    "streamScore": StreamVerb(
+        progen2_pb.StreamScoreSequencesRequest,
+        progen2_pb.StreamScoreSequencesResponse,
+        lambda s: s.progen2.StreamScoreSequences,
+    ),
+}
 VERBS: Mapping[models_pb.ModelFamily.ValueType, Mapping[str, AnyVerb]] = {
     models_pb.MODEL_FAMILY_ESM2: ESM2,
     models_pb.MODEL_FAMILY_EVO2: EVO2,
+    models_pb.MODEL_FAMILY_PROGEN2: PROGEN2,
 }

@@ -10,6 +10,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
+from primase.progen2.v1 import progen2_service_pb2_grpc
 from primase_gateway.edge import current_request_id, mark_precision
 from primase_gateway.errors import from_rpc_error
 
@@ -38,6 +39,7 @@ class Service:
         self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self.esm2 = esm2_service_pb2_grpc.Esm2ServiceStub(self._channel)
         self.evo2 = evo2_service_pb2_grpc.Evo2ServiceStub(self._channel)
+        self.progen2 = progen2_service_pb2_grpc.ProGen2ServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
             HEALTH_METHOD,
             request_serializer=HealthCheckRequest.SerializeToString,

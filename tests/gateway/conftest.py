@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from primase_gateway.settings import Settings
-from tests.gateway import scripted, scripted_evo2
+from tests.gateway import scripted, scripted_evo2, scripted_progen2
 from tests.gateway.live import Live, gateway
 from tests.gateway.scripted import Script, ScriptedServer
 
@@ -48,4 +48,15 @@ def evo2(service: ScriptedServer, opened: httpx.Client) -> httpx.Client:
 
 @pytest.fixture
 def evo2_script(evo2: httpx.Client, service: ScriptedServer) -> Script:
+    return service.script
+
+
+@pytest.fixture
+def progen2(service: ScriptedServer, opened: httpx.Client) -> httpx.Client:
+    service.reset([scripted_progen2.model()])
+    return opened
+
+
+@pytest.fixture
+def progen2_script(progen2: httpx.Client, service: ScriptedServer) -> Script:
     return service.script

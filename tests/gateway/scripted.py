@@ -22,9 +22,11 @@ from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.models.v1 import model_service_pb2_grpc
+from primase.progen2.v1 import progen2_service_pb2_grpc
 from primase.reasons import REASONS
 from primase.tensors import row_slices, to_tensor
 from tests.gateway.scripted_evo2 import ScriptedEvo2
+from tests.gateway.scripted_progen2 import Protein, ScriptedProGen2
 
 TOKENS = ("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>")
 LAST_LAYER = 3
@@ -105,6 +107,8 @@ class Script:
     break_off_with: Status | None = None
     # A generation waits after its first token until the call is cancelled.
     stall: bool = False
+    # What the samples of ProGen2 come to, by their number, where not made up.
+    proteins: dict[int, Protein] = field(default_factory=dict)
     # What the service says of its precision.
     precision: str = ""
     hang: bool = False
@@ -292,6 +296,9 @@ class ScriptedServer:
         )
         evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(
             ScriptedEvo2(self.script), self._server
+        )
+        progen2_service_pb2_grpc.add_ProGen2ServiceServicer_to_server(
+            ScriptedProGen2(self.script), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"

@@ -32,11 +32,7 @@ def models(script: Script) -> Script:
         num_parameters=651_043_254,
         weights=models_pb.Weights(trained=True),
     )
-    script.models["progen2-oas"] = models_pb.Model(
-        name="progen2-oas",
-        family=models_pb.MODEL_FAMILY_PROGEN2,
-        state=models_pb.MODEL_STATE_READY,
-    )
+    script.models["other"] = models_pb.Model(name="other", state=models_pb.MODEL_STATE_READY)
     return script
 
 
@@ -66,7 +62,7 @@ def test_a_model_that_loads_has_its_schema_already(client: httpx.Client, script:
     [
         ("/api/v2/schema/esm2-8m/score/", "Model 'esm2-8m' has no action 'score'"),
         ("/api/v3/schema/esm2-9m/encode/", "Model 'esm2-9m' not found"),
-        ("/api/v3/schema/progen2-oas/encode/", "Model 'progen2-oas' has no action 'encode'"),
+        ("/api/v3/schema/other/encode/", "Model 'other' has no action 'encode'"),
     ],
 )
 def test_no_such_schema(client: httpx.Client, models: Script, path: str, message: str) -> None:
@@ -154,7 +150,7 @@ def test_the_catalogue(client: httpx.Client, models: Script, end: str) -> None:
     assert entries[2]["description"].endswith("not trained: the numbers mean nothing.")
 
 
-@pytest.mark.parametrize("slug", ["esm2-9m", "progen2-oas"])
+@pytest.mark.parametrize("slug", ["esm2-9m", "other"])
 def test_what_the_catalogue_has_not(client: httpx.Client, models: Script, slug: str) -> None:
     answer = client.get(f"{CATALOGUE}/{slug}/")
     assert answer.status_code == 404

@@ -168,7 +168,7 @@ def test_of_two_equal_keys_the_last_counts(client: httpx.Client) -> None:
     ("place", "message"),
     [
         ("esm2-9m/encode/", "Model 'esm2-9m' not found"),
-        ("progen2-oas/generate/", "Model 'progen2-oas' not found"),
+        ("progen2-huge/generate/", "Model 'progen2-huge' not found"),
         ("esm2%208m/encode/", "Model 'esm2 8m' not found"),
         ("x" * 129 + "/encode/", f"Model '{'x' * 128}' not found"),
         ("esm2-8m/encoder/", "Model 'esm2-8m' has no action 'encoder'"),

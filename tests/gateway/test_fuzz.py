@@ -16,14 +16,22 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2, MODEL_FAMILY_EVO2
+from primase.models.v1.model_service_pb2 import (
+    MODEL_FAMILY_ESM2,
+    MODEL_FAMILY_EVO2,
+    MODEL_FAMILY_PROGEN2,
+)
 from primase_gateway import openapi
-from tests.gateway import scripted, scripted_evo2
+from tests.gateway import scripted, scripted_evo2, scripted_progen2
 from tests.gateway.live import Live
 from tests.gateway.scripted import ScriptedServer
 
 SLUG = "esm2-8m"
-NAMES = ((MODEL_FAMILY_ESM2, (SLUG,)), (MODEL_FAMILY_EVO2, ("evo2-7b",)))
+NAMES = (
+    (MODEL_FAMILY_ESM2, (SLUG,)),
+    (MODEL_FAMILY_EVO2, ("evo2-7b",)),
+    (MODEL_FAMILY_PROGEN2, ("progen2-oas",)),
+)
 TAKING_NOTHING = (
     "/v1/health/live",
     "/v1/health/ready",
@@ -43,7 +51,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def documented(service: ScriptedServer, live: Live) -> Iterator[httpx.Client]:
-    service.reset([scripted.model(SLUG), scripted_evo2.model()])
+    service.reset([scripted.model(SLUG), scripted_evo2.model(), scripted_progen2.model()])
     with httpx.Client(base_url=live.url, timeout=30) as opened:
         yield opened
 
@@ -79,10 +87,16 @@ plain = st.recursive(
     max_leaves=12,
 )
 odd = plain | st.sampled_from(["M", "M<mask>", "mean", -1, 2**70, 1e300])
-item = st.fixed_dictionaries({}, optional={"sequence": odd, "prompt": odd})
+item = st.fixed_dictionaries({}, optional={"sequence": odd, "prompt": odd, "context": odd})
 items = st.lists(item | odd, max_size=10)
 params = st.fixed_dictionaries(
-    {}, optional={"repr_layers": st.lists(odd) | odd, "include": st.lists(odd) | odd}
+    {},
+    optional={
+        "repr_layers": st.lists(odd) | odd,
+        "include": st.lists(odd) | odd,
+        "temperature": odd,
+        "max_length": odd,
+    },
 )
 bodies = st.fixed_dictionaries({}, optional={"params": params | odd, "items": items | odd}) | odd
 native_bodies = st.fixed_dictionaries(
@@ -104,12 +118,15 @@ BIOLM = (
     "/api/v3/esm2-8m/predict/",
     "/api/v3/esm2-8m/score/",
     "/api/v2/evo2-7b/generate",
+    "/api/v2/progen2-oas/generate",
+    "/api/v3/progen2-oas/generate/",
 )
 HUB = (
     "/api/v1/esm2-8m/encode",
     "/api/v1/esm2-8m/predict",
     "/api/v1/esm2-8m/log_prob",
     "/api/v1/evo2-7b/generate",
+    "/api/v1/progen2-oas/generate",
 )
 JSON_HEADERS = {"content-type": "application/json"}
 NATIVE = (
@@ -118,6 +135,8 @@ NATIVE = (
     "/primase/v1/models/evo2-7b:forward",
     "/primase/v1/models/evo2-7b:scoreVariants",
     "/primase/v1/models/evo2-7b:generate",
+    "/primase/v1/models/progen2-oas:generate",
+    "/primase/v1/models/progen2-oas:score",
 )
 NIM = (
     "/biology/arc/evo2/forward",

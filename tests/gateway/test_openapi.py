@@ -8,10 +8,12 @@ import pytest
 from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
 from primase.models.v1.model_service_pb2 import MODEL_FAMILY_ESM2 as ESM2
 from primase.models.v1.model_service_pb2 import MODEL_FAMILY_EVO2 as EVO2
+from primase.models.v1.model_service_pb2 import MODEL_FAMILY_PROGEN2 as PROGEN2
 from primase_gateway import openapi
 
-ESM2_ONLY = ((ESM2, ("esm2-8m",)), (EVO2, ()))
+ESM2_ONLY = ((ESM2, ("esm2-8m",)), (EVO2, ()), (PROGEN2, ()))
 BOTH = ((ESM2, ("esm2-8m",)), (EVO2, ("evo2-7b",)))
+ALL = (*BOTH, (PROGEN2, ("progen2-oas", "progen2-large")))
 SCHEMAS = openapi.document(ESM2_ONLY)["components"]["schemas"]
 
 
@@ -88,6 +90,21 @@ def test_evo2_has_paths_of_its_own() -> None:
     layers = {"type": "array", "items": {"type": "string", "minLength": 1}}
     limits = {"minItems": 1, "maxItems": 100, "title": "Output Layers"}
     assert inputs["properties"]["output_layers"] == layers | limits
+
+
+def test_progen2_has_paths_of_its_own() -> None:
+    document = openapi.document(ALL)
+    added = set(document["paths"]) - set(openapi.document(BOTH)["paths"])
+    ends = ("v1/{}/generate", "v2/{}/generate/", "v3/{}/generate/")
+    slugs = ("progen2-oas", "progen2-large")
+    assert added == {f"/api/{end.format(slug)}" for end in ends for slug in slugs}
+    operation = document["paths"]["/api/v3/progen2-oas/generate/"]["post"]
+    (body,) = operation["requestBody"]["content"].values()
+    name = body["schema"]["$ref"].rpartition("/")[2]
+    schemas = document["components"]["schemas"]
+    assert schemas[name]["properties"]["items"]["maxItems"] == 1
+    sample = schemas[f"{name}.Answer"]["properties"]["results"]["items"]["items"]
+    assert sample["required"] == ["sequence", "ll_sum", "ll_mean"]
 
 
 def test_generation_as_nim_describes_it() -> None:
