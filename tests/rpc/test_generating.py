@@ -21,9 +21,19 @@ PROMPT = "ACGT"
 TIMINGS = Timings(0.1, 0.2, 0.3)
 
 
-def teller() -> Teller:
+def teller() -> Teller[pb.GenerationFinished]:
     job = GenerationJob("evo2", "request", [tuple(PROMPT.encode())] * 2, 10)
-    return Teller(Generation(job, [PROMPT] * 2, spelled, "r1"))
+    texts = [PROMPT] * 2
+    return Teller(
+        Generation(
+            job,
+            texts,
+            spelled,
+            is_exact=lambda text, ids: tuple(text.encode()) == tuple(ids),
+            ended=lambda _, end: end,
+            revision="r1",
+        )
+    )
 
 
 def drawn(item: int, *token_ids: int, logit: float | None = None) -> Tokens:
@@ -60,6 +70,17 @@ def test_what_is_pending_of_a_pair_is_one_message() -> None:
     assert (second.text, list(second.token_ids)) == ("C ", [67, 200])
     assert not second.resume_token
     assert not second.HasField("logits")
+
+
+def test_a_terminal_stands_in_the_last_message() -> None:
+    end = Finished(0, 0, 0, FinishReason.TERMINAL, 0, TIMINGS, terminal=drawn(0, 4, logit=2.0))
+    [_, told] = teller().tell([Started(0, 0, 0, 7, 4), end])
+    assert told.kind == "finished"
+    assert isinstance(told.message, pb.GenerationFinished)
+    assert told.message.reason == pb.FINISH_REASON_TERMINAL
+    terminal = told.message.terminal
+    assert (terminal.text, list(terminal.token_ids), list(terminal.log_probs)) == ("", [4], [-0.5])
+    assert to_array(terminal.logits).shape == (1, 5)
 
 
 def test_numbers_go_on_from_one_batch_to_the_next() -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
+from primase.type.v1 import generation_pb2
+from primase_server.engine.events import Finished
 from primase_server.engine.generation import GenerationJob, Sampling
 from primase_server.errors import InvalidRequest, PrimaseError, SequenceTooLong, Violation
 from primase_server.models.evo2.runner import Evo2Runner
@@ -21,11 +23,12 @@ DEFAULT_SAMPLING = Sampling(temperature=1.0, top_k=4)
 
 Prompt = tuple[int, ...]
 GenerateRequest = pb.GenerateRequest | pb.StreamGenerateRequest
+Evo2Generation = Generation[generation_pb2.GenerationFinished]
 
 
 async def unary(
     request: pb.GenerateRequest, name: str, runner: Evo2Runner, served: Evo2Served
-) -> Generation:
+) -> Evo2Generation:
     """What is asked. Raises InvalidRequest that names every bad prompt."""
     prompts = await build_all(request.items, _prompt_builder(request, served))
     return _generation(request, name, runner, prompts)
@@ -33,7 +36,7 @@ async def unary(
 
 async def streamed(
     request: pb.StreamGenerateRequest, name: str, runner: Evo2Runner, served: Evo2Served
-) -> Generation:
+) -> Evo2Generation:
     """What is asked, a bad prompt as its error; with a token what is left of it."""
     prompts = await build_each(request.items, _prompt_builder(request, served))
     generation = _generation(request, name, runner, prompts)
@@ -41,7 +44,7 @@ async def streamed(
 
 
 def response_bytes(
-    request: pb.GenerateRequest, generation: Generation, vocabulary_size: int
+    request: pb.GenerateRequest, generation: Evo2Generation, vocabulary_size: int
 ) -> int:
     """Bytes at most that Generate answers."""
     names = [len(item.id.encode()) for item in request.items]
@@ -50,7 +53,10 @@ def response_bytes(
     return generation_options.unary_bytes(job, vocabulary_size, name_bytes)
 
 
-def response(request: pb.GenerateRequest, collected: Sequence[Collected]) -> pb.GenerateResponse:
+def response(
+    request: pb.GenerateRequest,
+    collected: Sequence[Collected[generation_pb2.GenerationFinished]],
+) -> pb.GenerateResponse:
     """Every sample, in one message."""
     return pb.GenerateResponse(
         samples=[
@@ -82,7 +88,7 @@ def _generation(
     name: str,
     runner: Evo2Runner,
     prompts: Sequence[Prompt | PrimaseError],
-) -> Generation:
+) -> Evo2Generation:
     options, call = request.options, current_call()
     asked = options.sampling
     is_told = options.HasField("sampling")
@@ -101,10 +107,20 @@ def _generation(
         deadline_s=call.deadline_s,
     )
     texts = [item.prompt for item in request.items]
-    return Generation(job, texts, spelled, runner.weights.revision)
+    return Generation(job, texts, spelled, _is_exact, _ended, runner.weights.revision)
 
 
-def _resumed(generation: Generation, request: pb.StreamGenerateRequest) -> Generation:
+def _is_exact(text: str, token_ids: Sequence[int]) -> bool:
+    return tuple(text.encode()) == tuple(token_ids)
+
+
+def _ended(
+    _: Finished, told: generation_pb2.GenerationFinished
+) -> generation_pb2.GenerationFinished:
+    return told
+
+
+def _resumed(generation: Evo2Generation, request: pb.StreamGenerateRequest) -> Evo2Generation:
     """What is left of a broken stream, drawn as it would have been. Raises InvalidRequest."""
     job = generation.job
     require_one_sample(len(job.prompts), job.num_samples)

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from google.rpc import status_pb2
+from google.protobuf.message import Message
 
 from primase.type.v1 import generation_pb2 as pb
 from primase_server.engine.engine import Engine, Ticket
@@ -36,27 +37,25 @@ MOST_UNMERGED = 1024
 """Events of one sample that a unary call keeps as they are, which takes much more room."""
 
 Pair = tuple[int, int]
-GenerationMessage = (
-    pb.GenerationStarted
-    | pb.GeneratedTokens
-    | pb.GenerationFinished
-    | pb.GenerationHeartbeat
-    | status_pb2.Status
-)
+End = TypeVar("End", bound=Message)
+"""The message with which a sample of a family ends."""
 PairEvent = Started | Tokens | Heartbeat | Finished | Failed
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(Generic[End]):
     """A job, and what its answer says beside the events.
 
-    texts: the prompts, a bad one empty. spelled: the text of tokens, a character for each.
-    revision: of the weights.
+    texts: the prompts in order of reading, a bad one empty. spelled: the text of tokens, a
+    character for each; is_exact: whether that text is read as those tokens. ended: what is told of
+    an end. revision: of the weights.
     """
 
     job: GenerationJob
     texts: Sequence[str]
     spelled: Callable[[Sequence[int]], str]
+    is_exact: Callable[[str, Sequence[int]], bool]
+    ended: Callable[[Finished, pb.GenerationFinished], End]
     revision: str
 
     def started(self, event: Started) -> pb.GenerationStarted:
@@ -70,6 +69,10 @@ class Generation:
             determinism=DETERMINISMS[self.job.determinism],
         )
 
+    def finished(self, event: Finished, num_prompt_tokens: int) -> End:
+        """The last message of a pair that ended well."""
+        return self.ended(event, messages.finished(event, num_prompt_tokens))
+
 
 @dataclass(frozen=True)
 class Told:
@@ -79,22 +82,22 @@ class Told:
     sample_index: int
     sequence_number: int
     kind: str
-    message: GenerationMessage
+    message: Message
 
 
 @dataclass(frozen=True)
-class Collected:
+class Collected(Generic[End]):
     """All that came of one pair."""
 
     item_index: int
     sample_index: int
     started: pb.GenerationStarted
     tokens: pb.GeneratedTokens
-    finished: pb.GenerationFinished
+    finished: End
 
 
 async def stream(
-    engine: Engine, generation: Generation, heartbeat_s: float
+    engine: Engine, generation: Generation[End], heartbeat_s: float
 ) -> AsyncGenerator[Told]:
     """The messages of every pair, and a heartbeat wherever `heartbeat_s` pass without one.
 
@@ -107,7 +110,7 @@ async def stream(
                 yield told
 
 
-async def collect(engine: Engine, generation: Generation) -> list[Collected]:
+async def collect(engine: Engine, generation: Generation[End]) -> list[Collected[End]]:
     """The whole of every pair, in order. Raises the error of the first that failed."""
     pairs: defaultdict[Pair, _Whole] = defaultdict(_Whole)
     async with aclosing(_taken(engine, generation, None)) as batches:
@@ -121,7 +124,7 @@ async def collect(engine: Engine, generation: Generation) -> list[Collected]:
 
 
 async def _taken(
-    engine: Engine, generation: Generation, heartbeat_s: float | None
+    engine: Engine, generation: Generation[End], heartbeat_s: float | None
 ) -> AsyncGenerator[list[PairEvent]]:
     """All that is unread, again and again."""
     ticket = engine.submit(generation.job)
@@ -152,10 +155,10 @@ def _of_pair(event: Event) -> PairEvent:
     return event
 
 
-class Teller:
+class Teller(Generic[End]):
     """Messages of all pairs of one job."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation[End]) -> None:
         self._generation = generation
         self._pairs: dict[Pair, _Telling] = {}
         self._read: dict[int, ReadText] = {}
@@ -184,7 +187,7 @@ class Teller:
         del self._pairs[pair]
         if isinstance(event, Failed):
             return telling.told("failed", failed_status(event))
-        finished = messages.finished(event, telling.num_prompt_tokens)
+        finished = self._generation.finished(event, telling.num_prompt_tokens)
         return telling.told("finished", finished)
 
     def _tokens(self, pair: Pair, drawn: Sequence[Tokens]) -> Told:
@@ -197,7 +200,7 @@ class Teller:
         """None from where a token is not its own text: who has the text cannot go on from it."""
         job = self._generation.job
         telling.num_drawn += len(token_ids)
-        telling.is_exact = telling.is_exact and tuple(text.encode()) == tuple(token_ids)
+        telling.is_exact = telling.is_exact and self._generation.is_exact(text, token_ids)
         if not telling.is_exact:
             return ""
         if telling.text is None:
@@ -232,7 +235,7 @@ class _Telling:
     is_exact: bool = True
     text: ReadText | None = None
 
-    def told(self, kind: str, message: GenerationMessage) -> Told:
+    def told(self, kind: str, message: Message) -> Told:
         self.num_told += 1
         return Told(*self.pair, self.num_told - 1, kind, message)
 
@@ -260,13 +263,19 @@ class _Whole:
                 self.tokens.append(messages.merged(self.unmerged))
                 self.unmerged = []
 
-    def collected(self, pair: Pair, generation: Generation) -> Collected:
+    def collected(self, pair: Pair, generation: Generation[End]) -> Collected[End]:
         if self.started is None or self.finished is None:
             raise InternalError("the engine ended a generation before its samples")
-        drawn = messages.merged([*self.tokens, *self.unmerged])
         return Collected(
             *pair,
             generation.started(self.started),
-            messages.tokens(drawn, generation.spelled(drawn.token_ids)),
-            messages.finished(self.finished, self.started.num_prompt_tokens),
+            self._tokens(generation),
+            generation.finished(self.finished, self.started.num_prompt_tokens),
         )
+
+    def _tokens(self, generation: Generation[End]) -> pb.GeneratedTokens:
+        """All there are; a sample may end before its first."""
+        if not (events := [*self.tokens, *self.unmerged]):
+            return pb.GeneratedTokens()
+        drawn = messages.merged(events)
+        return messages.tokens(drawn, generation.spelled(drawn.token_ids))

@@ -66,7 +66,7 @@ def tokens(event: Tokens, text: str, resume_token: str = "") -> pb.GeneratedToke
 
 
 def finished(event: Finished, num_prompt_tokens: int) -> pb.GenerationFinished:
-    """The end of a sample that ended well."""
+    """The end of a sample that ended well; a terminal has no text."""
     usage = usage_pb2.Usage(
         num_prompt_tokens=num_prompt_tokens, num_generated_tokens=event.num_new_tokens
     )
@@ -75,6 +75,7 @@ def finished(event: Finished, num_prompt_tokens: int) -> pb.GenerationFinished:
         usage=usage,
         timings=timings(event.timings),
         mass_outside_alphabet=event.mass_outside_alphabet,
+        terminal=None if event.terminal is None else tokens(event.terminal, ""),
     )
 
 
