@@ -30,6 +30,9 @@ def served(text: str, folder: Path = NOWHERE) -> ServedModel:
         ("mine=/weights/esm2_t6_8M_UR50D.pt", "esm2", ""),
         ("mine=fixture", "esm2", ""),
         ("esm2-mine=/weights/evo2_7b", "esm2", ""),
+        ("progen2-BFD90=random", "progen2", "progen2-BFD90"),
+        ("progen2-mine=/weights/tuned", "progen2", ""),
+        ("mine=/weights/progen2-BFD90.tar.gz", "progen2", ""),
     ],
 )
 def test_the_name_or_the_file_tells_the_family(text: str, family: str, variant: str) -> None:
@@ -59,6 +62,8 @@ def test_the_demo_answers_for_every_published_name() -> None:
     assert [(model.name, family_of(model).name) for model in DEMO_MODELS] == [
         ("esm2-demo", "esm2"),
         ("evo2-demo", "evo2"),
+        ("progen2-demo", "progen2"),
     ]
     assert {"evo2-1b-base", "evo2-7b", "evo2-40b", "evo2-7b-262k"} <= set(DEMO_MODELS[1].aliases)
     assert "evo2-fixture" not in DEMO_MODELS[1].aliases
+    assert {"progen2-oas", "progen2-bfd90"} <= set(DEMO_MODELS[2].aliases)

@@ -3,17 +3,17 @@
 import torch
 
 from primase_server.models import cpu_linear
-from primase_server.models.families import ESM2, EVO2, Family
+from primase_server.models.families import ESM2, EVO2, PROGEN2, Family
 from primase_server.settings import AUTO, CPU, FLOAT32, Settings
 
 BFLOAT16 = "bfloat16"
 
 
 def dtype_name(family: Family, settings: Settings) -> str:
-    """The operator's choice; else float32, and for Evo 2 on a GPU bfloat16, as it was trained."""
+    """The operator's choice; else float32, and for what generates on a GPU bfloat16."""
     if settings.dtype != AUTO:
         return settings.dtype
-    return BFLOAT16 if family is EVO2 and settings.device != CPU else FLOAT32
+    return BFLOAT16 if family in (EVO2, PROGEN2) and settings.device != CPU else FLOAT32
 
 
 def dtype_of(family: Family, settings: Settings) -> torch.dtype:
@@ -26,7 +26,7 @@ def products_for(settings: Settings, family: Family = ESM2) -> cpu_linear.Chosen
     """The kernel of the linear products: the operator's choice on a CPU in float32, else torch's.
 
     8-bit weights serve only where the operator named them, so no dialect answers from them unasked;
-    and only ESM-2, whose error in 8 bits is measured.
+    and not Evo 2, whose error in 8 bits is not measured.
     """
     dtype = dtype_name(family, settings)
     if dtype != FLOAT32:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from primase_server.models.families import ESM2, EVO2, FAMILIES, Family
+from primase_server.models.families import ESM2, FAMILIES, Family
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.errors import NotPulled
 from primase_server.models.hub.weights_dir import folder_of
@@ -45,12 +45,12 @@ def configured(model: ModelSettings, weights_dir: Path) -> ServedModel:
 
 
 def family_of(model: ModelSettings) -> Family:
-    """Evo 2 for its names and those that begin so, and for files that it is published in."""
-    if model.name.startswith(EVO2.name):
-        return EVO2
-    is_evo2_file = Path(model.source).name.partition(".")[0] in EVO2.num_parameters
-    is_esm2_name = model.name.startswith(ESM2.name)
-    return EVO2 if is_evo2_file and not is_esm2_name else ESM2
+    """That whose name the model's begins with; else whose files are so named; else ESM-2."""
+    for family in FAMILIES:
+        if model.name.startswith(family.name):
+            return family
+    published = Path(model.source).name.partition(".")[0]
+    return next((each for each in FAMILIES if published in each.num_parameters), ESM2)
 
 
 def _require_pulled(name: str, weights_dir: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from primase_server.models.esm2 import config as esm2
 from primase_server.models.evo2 import config as evo2
+from primase_server.models.progen2 import config as progen2
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,13 @@ EVO2 = Family(
     {name: config.num_parameters for name, config in evo2.VARIANTS.items()},
     stored_bytes=2,
 )
-FAMILIES = (ESM2, EVO2)
+PROGEN2 = Family(
+    "progen2",
+    progen2.SLUGS,
+    {name: config.num_parameters for name, config in progen2.VARIANTS.items()},
+    stored_bytes=4,
+)
+FAMILIES = (ESM2, EVO2, PROGEN2)
 
 
 def family_of_checkpoint(checkpoint: str) -> Family:

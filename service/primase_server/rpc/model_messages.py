@@ -6,14 +6,14 @@ from primase.models.v1 import model_service_pb2 as pb
 from primase.type.v1 import tensor_pb2
 from primase_server.engine.engine import QueueState
 from primase_server.models.card import ModelCard, ModelState, WeightsSource
-from primase_server.models.families import ESM2, EVO2
+from primase_server.models.families import ESM2, EVO2, PROGEN2
 from primase_server.models.registry import ServedModel
 from primase_server.settings import Limits
 
 FAMILIES: Mapping[str, pb.ModelFamily.ValueType] = {
     ESM2.name: pb.MODEL_FAMILY_ESM2,
     EVO2.name: pb.MODEL_FAMILY_EVO2,
-    "progen2": pb.MODEL_FAMILY_PROGEN2,
+    PROGEN2.name: pb.MODEL_FAMILY_PROGEN2,
 }
 STATES: Mapping[ModelState, pb.ModelState.ValueType] = {
     ModelState.LOADING: pb.MODEL_STATE_LOADING,
@@ -38,6 +38,7 @@ SPECIAL_TOKENS = 2
 DEFAULTS: Mapping[str, pb.ModelDefaults] = {
     ESM2.name: pb.ModelDefaults(repr_layers=[-1]),
     EVO2.name: pb.ModelDefaults(num_new_tokens=100, temperature=1.0, top_k=4, top_p=1.0),
+    PROGEN2.name: pb.ModelDefaults(num_new_tokens=128, temperature=0.8, top_p=0.9),
 }
 
 

@@ -133,6 +133,27 @@ class ProGen2:
             state.num_tokens += length
         return rows
 
+    def decode(self, token_ids: Sequence[int], states: Sequence[SequenceState | None]) -> Tensor:
+        """Read one token of each sequence: [rows, width], as `extend` has them.
+
+        A row without a state is nobody's: it fills a block up, and means nothing.
+        """
+        starts = [state.num_tokens if state else 0 for state in states]
+
+        def mix(layer: int, qkv: Tensor, mixed: Tensor) -> None:
+            by_head = qkv[:, :, :, None]  # [rows, 3, heads, 1, head_dim]
+            mixed.zero_()
+            for row, state in enumerate(states):
+                if state is not None:
+                    own = by_head[row]
+                    mixed[row] = attend(own[0], own[1:], state.blocks[layer])[:, 0]
+
+        places = self._places(starts, [1] * len(starts))
+        rows = self._run(torch.tensor(token_ids), places, mix, lambda: None)
+        for state in filter(None, states):
+            state.num_tokens += 1
+        return rows
+
     def whole(self, token_ids: Sequence[Tensor], give_way: GiveWay = lambda: None) -> Tensor:
         """Read whole sequences, of any lengths, and keep no state: rows as `extend` has them.
 

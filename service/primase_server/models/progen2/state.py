@@ -25,9 +25,9 @@ class SequenceState:
         """Bytes held, as `state_bytes` counts them; forks count what they share, each of them."""
         return sum(block.num_bytes for block in self.blocks)
 
-    def fork(self) -> "SequenceState":
-        """Another past, equal so far, that goes on by itself."""
-        return SequenceState([block.fork() for block in self.blocks], self.num_tokens)
+    def fork(self, max_tokens: int) -> "SequenceState":
+        """Another past, equal so far, that goes on by itself, with room for so many tokens."""
+        return SequenceState([block.copy(max_tokens) for block in self.blocks], self.num_tokens)
 
 
 def empty_state(

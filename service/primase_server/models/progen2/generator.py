@@ -1,0 +1,112 @@
+"""ProGen2 as the scheduler of generation drives it: contexts read in chunks, residues in blocks."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from primase_server.models.device import works
+from primase_server.models.progen2.model import ProGen2
+from primase_server.models.progen2.state import SequenceState, state_bytes
+
+INVARIANT_ROWS = 8
+"""Sequences whose numbers may not depend on others are decoded so many at a time, filled up."""
+
+CHUNK_TOKENS = 256
+"""Few contexts are longer; shorter chunks would let more of the others' residues in between."""
+
+
+class Read(Protocol):
+    """What one sequence reads in a step: a chunk of its context, or the token that was drawn."""
+
+    @property
+    def state(self) -> object: ...
+
+    @property
+    def token_ids(self) -> Sequence[int]: ...
+
+    @property
+    def wants_logits(self) -> bool: ...
+
+    @property
+    def is_drawn(self) -> bool: ...
+
+    @property
+    def is_invariant(self) -> bool: ...
+
+
+class ProGen2Generator:
+    """One loaded model; `step` is to be called from one thread at a time."""
+
+    out_of_memory_errors = (torch.OutOfMemoryError,)
+
+    def __init__(self, model: ProGen2) -> None:
+        self._model = model
+        self.chunk_tokens = CHUNK_TOKENS
+
+    def device_works(self) -> bool:
+        """Whether anything can still be run."""
+        return works(self._model.device)
+
+    def sequence_bytes(self, num_tokens: int) -> int:
+        """Bytes of state of one sequence of that length."""
+        return state_bytes(self._model.config, num_tokens, self._model.dtype.itemsize)
+
+    def new_state(self, max_tokens: int) -> SequenceState:
+        """A sequence of which nothing is read, with room for so many tokens."""
+        return self._model.new_state(max_tokens)
+
+    def fork(self, state: object, max_tokens: int) -> SequenceState:
+        """A sequence that goes on by itself, from a context that is read."""
+        return _own(state).fork(max_tokens)
+
+    def release(self, state: object) -> None:
+        """The sequence has ended."""
+        _own(state).blocks.clear()
+
+    @torch.inference_mode()
+    def step(self, reads: Sequence[Read], give_way: Callable[[], None]) -> Tensor:
+        """[reads that want logits, vocabulary] float32, in their order; every state moves on.
+
+        Between the blocks of a chunk it calls `give_way`. An out-of-memory error of torch passes
+        through.
+        """
+        chunks = [read for read in reads if not read.is_drawn]
+        drawn = [read for read in reads if read.is_drawn]
+        last_rows = self._read(chunks, give_way) | self._decode(drawn)
+        rows = [last_rows[id(read)] for read in reads if read.wants_logits]
+        if not rows:
+            return torch.empty(0, self._model.num_logits)
+        # not all at once: how a product rounds may depend on how many rows it has
+        return torch.cat([self._model.logits(row[None]) for row in rows])
+
+    def _read(self, reads: Sequence[Read], give_way: Callable[[], None]) -> dict[int, Tensor]:
+        """Each chunk by itself, so that it is read alike whatever else there is."""
+        found: dict[int, Tensor] = {}
+        for read in reads:
+            rows = self._model.extend([torch.tensor(read.token_ids)], [_own(read.state)], give_way)
+            found[id(read)] = rows[-1]
+        return found
+
+    def _decode(self, reads: Sequence[Read]) -> dict[int, Tensor]:
+        found: dict[int, Tensor] = {}
+        invariant = [read for read in reads if read.is_invariant]
+        for start in range(0, len(invariant), INVARIANT_ROWS):
+            block = invariant[start : start + INVARIANT_ROWS]
+            found |= self._decode_block(block, INVARIANT_ROWS)
+        others = [read for read in reads if not read.is_invariant]
+        return found | (self._decode_block(others, len(others)) if others else {})
+
+    def _decode_block(self, reads: Sequence[Read], num_rows: int) -> dict[int, Tensor]:
+        num_empty = num_rows - len(reads)
+        token_ids = [read.token_ids[0] for read in reads] + [0] * num_empty
+        states: list[SequenceState | None] = [_own(read.state) for read in reads]
+        rows = self._model.decode(token_ids, states + [None] * num_empty)
+        return {id(read): row for read, row in zip(reads, rows, strict=False)}
+
+
+def _own(state: object) -> SequenceState:
+    if not isinstance(state, SequenceState):
+        raise TypeError("the ProGen2 generator takes states of its own only")
+    return state
