@@ -11,7 +11,7 @@ from primase.aio_transport import AsyncTransport
 from primase.generation_call import GenerateResponse
 from primase.generation_results import GenerationEvent, Heartbeat, SampleResult
 from primase.prompt_exchange import PromptExchange
-from primase.prompt_feed import MAX_OPEN_PROMPTS, PromptFeed, SampleCollector
+from primase.prompt_feed import MAX_OPEN_PROMPTS, PromptFeed
 from primase.statuses import from_rpc_error
 
 # Events that wait for a reader; beyond, its streams wait.
@@ -19,15 +19,16 @@ _MAX_WAITING_EVENTS = 64
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT", bound=GenerateResponse)
+SampleT = TypeVar("SampleT")
 
 
 async def generate(
     transport: AsyncTransport,
     rpc: "grpc.aio.UnaryStreamMultiCallable[RequestT, ResponseT]",
-    feed: PromptFeed[RequestT, ResponseT],
-) -> AsyncGenerator[SampleResult, None]:
+    feed: PromptFeed[RequestT, ResponseT, SampleT],
+) -> AsyncGenerator[SampleResult[SampleT], None]:
     """Whole samples, in order."""
-    collector = SampleCollector(feed.num_samples)
+    collector = feed.collector()
     feed.num_in_order = 0
     async with aclosing(_events(transport, rpc, feed)) as events:
         async for event in events:
@@ -39,7 +40,7 @@ async def generate(
 async def stream(
     transport: AsyncTransport,
     rpc: "grpc.aio.UnaryStreamMultiCallable[RequestT, ResponseT]",
-    feed: PromptFeed[RequestT, ResponseT],
+    feed: PromptFeed[RequestT, ResponseT, object],
     heartbeats: bool,
 ) -> AsyncGenerator[GenerationEvent, None]:
     """Events as they come; closing the iterator cancels the calls."""
@@ -52,7 +53,7 @@ async def stream(
 async def _events(
     transport: AsyncTransport,
     rpc: "grpc.aio.UnaryStreamMultiCallable[RequestT, ResponseT]",
-    feed: PromptFeed[RequestT, ResponseT],
+    feed: PromptFeed[RequestT, ResponseT, object],
 ) -> AsyncGenerator[GenerationEvent, None]:
     waiting: asyncio.Queue[GenerationEvent | Exception | None] = asyncio.Queue(_MAX_WAITING_EVENTS)
 

@@ -9,7 +9,7 @@ from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.evo2_queries import DnaVariantQueries, ScanQueries
 from primase.evo2_results import DnaScore, DnaVariantScores, Forward, ForwardRows, Scan
 from primase.generation_options import Prompts, Sampling, TokenReport
-from primase.generation_results import GenerationEvent, SampleResult
+from primase.generation_results import GenerationEvent, Sample, SampleResult
 from primase.names import (
     LayerDataTypeName,
     LogitColumnsName,
@@ -150,7 +150,7 @@ class Evo2:
         alphabet: str = "",
         report: TokenReport | None = None,
         max_resumes: int = DEFAULT_MAX_RESUMES,
-    ) -> Generator[SampleResult, None, None]:
+    ) -> Generator[SampleResult[Sample], None, None]:
         """New bases behind each prompt, one result for each sample of each prompt, in that order.
 
         num_tokens: at most so many new ones.

@@ -9,7 +9,14 @@ from primase.evo2.v1.evo2_service_pb2 import (
     StreamGenerateResponse,
 )
 from primase.generation_options import Prompts, Sampling, TokenReport
-from primase.generation_results import REASONS, Finished, GenerationEvent
+from primase.generation_results import (
+    REASONS,
+    Finished,
+    GenerationEvent,
+    Sample,
+    Started,
+    TokenValues,
+)
 from primase.names import FinishReasonName
 from primase.prompt_feed import PromptFeed
 from primase.results import Timings
@@ -17,7 +24,7 @@ from primase.results import Timings
 DEFAULT_NUM_TOKENS = 100
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_k=4)
 
-Feed = PromptFeed[StreamGenerateRequest, StreamGenerateResponse]
+Feed = PromptFeed[StreamGenerateRequest, StreamGenerateResponse, Sample]
 
 
 class Evo2Generation:
@@ -70,6 +77,10 @@ class Evo2Generation:
             message.mass_outside_alphabet,
             Timings.of(message.timings),
         )
+
+    def sample(self, started: Started, tokens: TokenValues, finished: Finished) -> Sample:
+        """A whole sample."""
+        return Sample(started, tokens, finished)
 
 
 def feed(

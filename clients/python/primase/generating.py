@@ -11,7 +11,7 @@ import grpc
 from primase.generation_call import GenerateResponse
 from primase.generation_results import GenerationEvent, Heartbeat, SampleResult
 from primase.prompt_exchange import PromptExchange
-from primase.prompt_feed import MAX_OPEN_PROMPTS, PromptFeed, SampleCollector
+from primase.prompt_feed import MAX_OPEN_PROMPTS, PromptFeed
 from primase.statuses import from_rpc_error
 from primase.transport import Transport
 
@@ -20,15 +20,16 @@ _MAX_WAITING_EVENTS = 64
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT", bound=GenerateResponse)
+SampleT = TypeVar("SampleT")
 
 
 def generate(
     transport: Transport,
     rpc: "grpc.UnaryStreamMultiCallable[RequestT, ResponseT]",
-    feed: PromptFeed[RequestT, ResponseT],
-) -> Generator[SampleResult, None, None]:
+    feed: PromptFeed[RequestT, ResponseT, SampleT],
+) -> Generator[SampleResult[SampleT], None, None]:
     """Whole samples, in order."""
-    collector = SampleCollector(feed.num_samples)
+    collector = feed.collector()
     feed.num_in_order = 0
     with closing(_Run(transport, rpc, feed).events()) as events:
         for event in events:
@@ -39,7 +40,7 @@ def generate(
 def stream(
     transport: Transport,
     rpc: "grpc.UnaryStreamMultiCallable[RequestT, ResponseT]",
-    feed: PromptFeed[RequestT, ResponseT],
+    feed: PromptFeed[RequestT, ResponseT, object],
     heartbeats: bool,
 ) -> Generator[GenerationEvent, None, None]:
     """Events as they come; closing the iterator cancels the calls."""
@@ -60,7 +61,7 @@ class _Run(Generic[RequestT, ResponseT]):
         self,
         transport: Transport,
         rpc: "grpc.UnaryStreamMultiCallable[RequestT, ResponseT]",
-        feed: PromptFeed[RequestT, ResponseT],
+        feed: PromptFeed[RequestT, ResponseT, object],
     ) -> None:
         self._transport = transport
         self._rpc = rpc

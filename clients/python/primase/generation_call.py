@@ -5,7 +5,7 @@ from typing import Literal, Protocol, TypeVar
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from primase.generation_results import Finished, GenerationEvent
+from primase.generation_results import Finished, GenerationEvent, Started, TokenValues
 from primase.names import FinishReasonName
 from primase.type.v1 import generation_pb2 as pb
 
@@ -39,10 +39,11 @@ class GenerateResponse(Protocol):
 
 RequestT_co = TypeVar("RequestT_co", covariant=True)
 ResponseT_contra = TypeVar("ResponseT_contra", bound=GenerateResponse, contravariant=True)
+SampleT_co = TypeVar("SampleT_co", covariant=True)
 
 
-class GenerationCall(Protocol[RequestT_co, ResponseT_contra]):
-    """What one family sends for a prompt, and how it tells the end of a sample."""
+class GenerationCall(Protocol[RequestT_co, ResponseT_contra, SampleT_co]):
+    """What one family sends for a prompt, how it tells the end of a sample, and what that is."""
 
     @property
     def num_samples(self) -> int:
@@ -64,9 +65,12 @@ class GenerationCall(Protocol[RequestT_co, ResponseT_contra]):
         """For the rest of one sample, of which `text` has come."""
 
     def reason_of(self, text: str) -> FinishReasonName | None:
-        """Why a sample with that text has ended; None where more of it is to come."""
+        """Why a sample with that text has ended, where its text tells all of its end; else None."""
 
     def finished(
         self, place: GenerationEvent, num_tokens: int, response: ResponseT_contra
     ) -> Finished:
         """The event of a sample that ended well, with so many tokens."""
+
+    def sample(self, started: Started, tokens: TokenValues, finished: Finished) -> SampleT_co:
+        """A whole sample. `finished` is one of `finished`."""

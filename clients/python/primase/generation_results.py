@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from primase.results import ItemResult, Timings
 from primase.tensors import to_array
 from primase.type.v1 import generation_pb2 as pb
 from primase.type.v1.tensor_pb2 import Tensor
+
+SampleT_co = TypeVar("SampleT_co", covariant=True)
 
 REASONS: dict[int, FinishReasonName] = {
     pb.FINISH_REASON_LENGTH: "length",
@@ -172,7 +174,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class SampleResult(ItemResult[Sample]):
+class SampleResult(ItemResult[SampleT_co]):
     """What came of one sample of one prompt. sample_index: its number, from 0."""
 
     sample_index: int = 0

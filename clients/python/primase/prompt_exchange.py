@@ -75,7 +75,7 @@ class PromptExchange(Generic[RequestT, ResponseT]):
         self,
         entry: Entry[Message],
         prompt: Prompt,
-        call: GenerationCall[RequestT, ResponseT],
+        call: GenerationCall[RequestT, ResponseT, object],
         max_resumes: int,
     ) -> None:
         self._entry = entry

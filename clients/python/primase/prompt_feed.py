@@ -3,19 +3,18 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from primase.batches import BatchFeed
 from primase.exceptions import BrokenAnswer
-from primase.generation_call import GenerateResponse, GenerationCall
+from primase.generation_call import GenerateResponse, GenerationCall, SampleT_co
 from primase.generation_options import Prompt, Prompts, each_prompt
 from primase.generation_results import (
     Failed,
     Finished,
     GenerationEvent,
-    Sample,
     SampleResult,
     Started,
     Tokens,
@@ -32,15 +31,17 @@ RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT", bound=GenerateResponse)
 
 
-class PromptFeed(Generic[RequestT, ResponseT]):
+class PromptFeed(Generic[RequestT, ResponseT, SampleT_co]):
     """Hands out prompts in order, each with its exchange, read as they are needed."""
 
     def __init__(
-        self, prompts: Prompts, call: GenerationCall[RequestT, ResponseT], max_resumes: int
+        self,
+        prompts: Prompts,
+        call: GenerationCall[RequestT, ResponseT, SampleT_co],
+        max_resumes: int,
     ) -> None:
         if call.num_samples < 1:
             raise ValueError(f"num_samples is {call.num_samples}, and must be at least 1")
-        self.num_samples = call.num_samples
         self.num_in_order: int | None = None
         self._call = call
         self._max_resumes = max_resumes
@@ -58,6 +59,10 @@ class PromptFeed(Generic[RequestT, ResponseT]):
         self._num_taken += 1
         return PromptExchange(batch[0], self._taken.popleft(), self._call, self._max_resumes)
 
+    def collector(self) -> "SampleCollector[SampleT_co]":
+        """What puts their samples together."""
+        return SampleCollector(self._call)
+
     def _items(self, prompts: Prompts) -> Iterator[tuple[str, Message]]:
         for prompt in each_prompt(prompts, self._call.seed):
             self._taken.append(prompt)
@@ -70,17 +75,17 @@ class _Collected:
     tokens: list[TokenValues] = field(default_factory=list)
 
 
-class SampleCollector:
+class SampleCollector(Generic[SampleT_co]):
     """Puts samples together, and hands them on in order of prompt and sample."""
 
-    def __init__(self, num_samples: int) -> None:
+    def __init__(self, call: GenerationCall[Any, Any, SampleT_co]) -> None:
         self.num_prompts = 0
-        self._num_samples = num_samples
+        self._call = call
         self._next_sample = 0
         self._open: dict[tuple[int, int], _Collected] = {}
-        self._done: dict[tuple[int, int], SampleResult] = {}
+        self._done: dict[tuple[int, int], SampleResult[SampleT_co]] = {}
 
-    def add(self, event: GenerationEvent) -> Iterator[SampleResult]:
+    def add(self, event: GenerationEvent) -> Iterator[SampleResult[SampleT_co]]:
         """Take an event; the samples that are next in order."""
         key = event.index, event.sample_index
         if isinstance(event, Started):
@@ -94,12 +99,13 @@ class SampleCollector:
             self._done[key] = self._sample(self._open.pop(key), event)
         while (result := self._done.pop((self.num_prompts, self._next_sample), None)) is not None:
             self._next_sample += 1
-            if self._next_sample == self._num_samples:
+            if self._next_sample == self._call.num_samples:
                 self.num_prompts, self._next_sample = self.num_prompts + 1, 0
             yield result
 
-    def _sample(self, collected: _Collected, event: Finished) -> SampleResult:
+    def _sample(self, collected: _Collected, event: Finished) -> SampleResult[SampleT_co]:
         if collected.started is None:
             raise BrokenAnswer("the answer has the end of a sample before its start")
-        sample = Sample(collected.started, TokenValues.joined(collected.tokens), event)
+        tokens = TokenValues.joined(collected.tokens)
+        sample = self._call.sample(collected.started, tokens, event)
         return SampleResult(event.index, event.id, sample, event.sample_index)

@@ -14,6 +14,7 @@ from primase.generation_options import Prompt
 from primase.generation_results import (
     Failed,
     GenerationEvent,
+    Sample,
     SampleResult,
     Started,
     Tokens,
@@ -96,14 +97,14 @@ def _write_live(
     return problem
 
 
-def _record(samples: list[SampleResult], prompt: str) -> FinishedRecord:
+def _record(samples: list[SampleResult[Sample]], prompt: str) -> FinishedRecord:
     id_ = samples[0].id
     problems = {problem_of(result.error): None for result in samples if result.error is not None}
     lines = [_line(result, prompt) for result in samples]
     return finished(id_, lines, [(id_, problem) for problem in problems])
 
 
-def _line(result: SampleResult, prompt: str) -> JsonObject:
+def _line(result: SampleResult[Sample], prompt: str) -> JsonObject:
     place = {"id": result.id, "sample": result.sample_index}
     if result.error is not None:
         return {**place, "error": problem_of(result.error)}
