@@ -8,7 +8,7 @@ import grpc
 
 from primase.aio_esm2_client import AsyncEsm2
 from primase.aio_evo2_client import AsyncEvo2
-from primase.aio_transport import AsyncTransport
+from primase.aio_transport import AsyncTransport, RequestT, ResponseT
 from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
 from primase.model_calls import estimate_request, list_request
 from primase.models.v1.model_service_pb2 import EstimateResponse, GetModelRequest, Model
@@ -74,6 +74,19 @@ class AsyncClient:
     def evo2(self, model: str) -> AsyncEvo2:
         """An Evo 2 model; nothing is sent yet."""
         return AsyncEvo2(self._channel, self._transport, model)
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The connection, for generated stubs: `Esm2ServiceStub(client.channel)`."""
+        return self._channel
+
+    async def call(
+        self, rpc: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
+    ) -> ResponseT:
+        """One request, one answer, of a stub of `channel`, with this client's token, deadline and
+        errors.
+        """
+        return await self._transport.call(rpc, request)
 
     async def close(self) -> None:
         """End the connection and the calls in progress."""

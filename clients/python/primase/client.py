@@ -13,7 +13,7 @@ from primase.model_calls import estimate_request, list_request
 from primase.models.v1.model_service_pb2 import EstimateResponse, GetModelRequest, Model
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
 from primase.names import DataTypeName, EstimateOutputName, FamilyName
-from primase.transport import Transport
+from primase.transport import RequestT, ResponseT, Transport
 
 
 class Client:
@@ -71,6 +71,19 @@ class Client:
     def evo2(self, model: str) -> Evo2:
         """An Evo 2 model; nothing is sent yet."""
         return Evo2(self._channel, self._transport, model)
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """The connection, for generated stubs: `Esm2ServiceStub(client.channel)`."""
+        return self._channel
+
+    def call(
+        self, rpc: "grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT
+    ) -> ResponseT:
+        """One request, one answer, of a stub of `channel`, with this client's token, deadline and
+        errors.
+        """
+        return self._transport.call(rpc, request)
 
     def close(self) -> None:
         """End the connection and the calls in progress."""
