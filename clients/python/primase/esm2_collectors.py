@@ -13,12 +13,27 @@ from primase.esm2.v1.esm2_service_pb2 import (
     StreamScoreVariantsResponse,
 )
 from primase.esm2_results import Encoding, SequenceScore, VariantScore, VariantScores
+from primase.names import MultiMutantName, ScoreModeName, VariantMethodName
 from primase.results import Timings
 from primase.tensors import SliceAssembler, to_array
 
 ArrayT = TypeVar("ArrayT")
 
 _Key = tuple[int, int, int]
+
+# A newer server may answer with values that are not here.
+_SCORE_MODES: dict[int, ScoreModeName] = {
+    esm2_pb2.SCORE_MODE_ONE_PASS: "one_pass",
+    esm2_pb2.SCORE_MODE_PSEUDO: "pseudo",
+}
+_METHODS: dict[int, VariantMethodName] = {
+    esm2_pb2.VARIANT_METHOD_WILDTYPE_MARGINAL: "wildtype_marginal",
+    esm2_pb2.VARIANT_METHOD_MASKED_MARGINAL: "masked_marginal",
+}
+_MULTI_MUTANTS: dict[int, MultiMutantName] = {
+    esm2_pb2.MULTI_MUTANT_WILDTYPE_FILL: "wildtype_fill",
+    esm2_pb2.MULTI_MUTANT_MASK_ALL: "mask_all",
+}
 
 
 class EncodingCollector(Generic[ArrayT]):
@@ -70,7 +85,7 @@ class ScoreCollector:
             raise ValueError("the answer holds neither a score nor an error")
         score = response.score
         return SequenceScore(
-            mode=_name(esm2_pb2.ScoreMode.Name(score.mode), "SCORE_MODE_"),
+            mode=_SCORE_MODES.get(score.mode),
             sum_log_likelihood=score.sum_log_likelihood,
             mean_log_likelihood=score.mean_log_likelihood,
             perplexity=score.perplexity,
@@ -99,8 +114,8 @@ class VariantsCollector:
 
     def _finished(self, rows: esm2_pb2.VariantScores) -> VariantScores:
         return VariantScores(
-            method=_name(esm2_pb2.VariantMethod.Name(rows.method), "VARIANT_METHOD_"),
-            multi_mutant=_name(esm2_pb2.MultiMutant.Name(rows.multi_mutant), "MULTI_MUTANT_"),
+            method=_METHODS.get(rows.method),
+            multi_mutant=_MULTI_MUTANTS.get(rows.multi_mutant),
             scores=tuple(self._scores),
             scan=self._scanned(),
             scan_residues=self._scan_residues,
@@ -113,7 +128,3 @@ class VariantsCollector:
 
 def _key(piece: EncodingSlice) -> _Key:
     return piece.kind, piece.layer, piece.head
-
-
-def _name(value: str, prefix: str) -> str:
-    return value.removeprefix(prefix).lower()

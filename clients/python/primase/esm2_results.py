@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
+from primase.names import MultiMutantName, ScoreModeName, VariantMethodName
 from primase.results import Timings
 
 ArrayT = TypeVar("ArrayT")
@@ -72,12 +73,12 @@ class Prediction:
 class SequenceScore:
     """Log-likelihood of one sequence over the 20 standard residues; others are not scored.
 
-    mode: `one_pass` or `pseudo`.
+    mode: `one_pass` or `pseudo`; None where this client does not know it.
     perplexity: exp(-mean_log_likelihood).
     per_residue: [L] where asked for; 0 for a residue that is not scored.
     """
 
-    mode: str
+    mode: ScoreModeName | None
     sum_log_likelihood: float
     mean_log_likelihood: float
     perplexity: float
@@ -98,14 +99,14 @@ class VariantScore:
 class VariantScores:
     """Scores of one sequence's variants, in the order given.
 
-    method: `wildtype_marginal` or `masked_marginal`.
-    multi_mutant: `wildtype_fill` or `mask_all`.
+    method: `wildtype_marginal` or `masked_marginal`; None where this client does not know it.
+    multi_mutant: `wildtype_fill` or `mask_all`; None likewise.
     scan: [L, 20] where no variants were given: every single substitution, 0 at the wild type.
     scan_residues: the letters of the columns of `scan`.
     """
 
-    method: str
-    multi_mutant: str
+    method: VariantMethodName | None
+    multi_mutant: MultiMutantName | None
     scores: tuple[VariantScore, ...]
     scan: NDArray[Any] | None
     scan_residues: str
