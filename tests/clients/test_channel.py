@@ -1,7 +1,6 @@
 """Retries, deadlines, tokens and encryption, of both clients."""
 
 import json
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from primase import RetryPolicy, TlsOptions, exceptions
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
+from tests.certificate import self_signed
 from tests.clients.scripted import BOTH_CLIENTS, ScriptedEsm2, abort, mean_rows, serving, status
 
 both_clients = pytest.mark.parametrize("run", BOTH_CLIENTS)
@@ -131,15 +131,7 @@ def test_the_token_is_sent_with_every_call(run: Any) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate for localhost, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-keyout", str(key), "-out", str(cert), "-days", "1"]
-    subprocess.run(
-        ["openssl", "req", "-x509", *curve, *files, *subject], check=True, capture_output=True
-    )
-    return cert, key
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @both_clients
