@@ -14,11 +14,12 @@ GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
+.PHONY: help venv demo test conformance fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
 	@echo "make test      run every test"
+	@echo "make conformance  run the clients of every language that is built against one suite; prints a table"
 	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code from the protos"
@@ -34,6 +35,9 @@ demo: $(VENV)
 
 test: $(VENV) $(GRPCURL)
 	$(BIN)/python -m pytest
+
+conformance: $(VENV)
+	$(BIN)/python -m tests.conformance
 
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
