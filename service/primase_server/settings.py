@@ -17,7 +17,7 @@ DATA_TYPES = (FLOAT32, "float16", "bfloat16")
 AUTO = "auto"
 """Each family in the type of numbers that suits it and the device."""
 
-CPU_LINEAR = ("auto", "prepacked", "int8", "plain")
+CPU_LINEAR = ("auto", "prepacked", "half", "int8", "plain")
 """Names of the kernels of a CPU's linear products; `auto` is the fastest in float32."""
 
 HUB = "hub"  # the source of a model that `primase models pull` brought

@@ -32,4 +32,10 @@ def test_the_operator_s_type_is_that_of_all(family: Family, dtype: str) -> None:
 def test_8_bits_on_a_cpu_are_for_the_family_whose_error_is_known() -> None:
     settings = Settings(cpu_linear="int8")
     assert products_for(settings, ESM2).kernel is cpu_linear.INT8
-    assert products_for(settings, EVO2).kernel is cpu_linear.PREPACKED
+    assert products_for(settings, EVO2).kernel is cpu_linear.HALF
+
+
+def test_weights_published_in_16_bits_stay_in_them() -> None:
+    assert products_for(Settings(), EVO2).kernel is cpu_linear.HALF
+    assert products_for(Settings(cpu_linear="plain"), EVO2).kernel is cpu_linear.PLAIN
+    assert products_for(Settings(), ESM2).kernel is cpu_linear.PREPACKED

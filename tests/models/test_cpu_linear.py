@@ -10,11 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from primase_server.models import cpu_linear
-from primase_server.models.cpu_linear import INT8, KERNELS, PLAIN, PREPACKED, Kernel, check, choose
+from primase_server.models.cpu_linear import (
+    HALF,
+    INT8,
+    KERNELS,
+    PLAIN,
+    PREPACKED,
+    Kernel,
+    check,
+    choose,
+)
+from primase_server.models.half_linear import scale_for
 from primase_server.models.linear import Product, plain
 from primase_server.settings import CPU_LINEAR
 
 SHAPES = [(1, 33, 320), (7, 960, 320), (64, 320, 1280), (129, 1, 3)]
+LARGE = (8, 960, 320)  # enough numbers for 16 bits to be worth it
 
 
 def random_product(rows: int, num_out: int, num_in: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,9 +52,9 @@ def test_a_kernel_multiplies(kernel: Kernel, with_gelu: bool, shape: tuple[int, 
 
 
 def test_every_kernel_is_trusted_here() -> None:
-    assert [check(kernel).trusted for kernel in KERNELS.values()] == [True, True, True]
+    assert [check(kernel).trusted for kernel in KERNELS.values()] == [True] * 4
     names = [line.split(":")[0] for line in cpu_linear.describe()]
-    assert names == ["prepacked", "int8", "plain"]
+    assert names == ["prepacked", "half", "int8", "plain"]
 
 
 def test_the_choices_of_the_command_are_the_kernels() -> None:
@@ -86,6 +97,35 @@ def test_packing_lets_the_weight_go(kernel: Kernel) -> None:
     del weight
     assert storage() is None
     assert product(torch.ones(1, 64)).shape == (1, 96)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.02, 2.0**-9, 2.0**-40, 2.0**20])
+@torch.inference_mode()
+def test_weights_of_bfloat16_lose_nothing_in_16_bits(scale: float) -> None:
+    x, weight, bias = random_product(*LARGE)
+    weight = (weight * scale).bfloat16().float()
+    assert scale_for(weight) is not None
+    found = HALF.make(weight, bias)(x)
+    assert relative_error(found, F.linear(x.double(), weight.double(), bias.double())) < 5e-7
+
+
+@torch.inference_mode()
+def test_weights_that_16_bits_do_not_hold_stay_in_32() -> None:
+    x, weight, bias = random_product(*LARGE)
+    assert scale_for(weight) is None
+    found = HALF.make(weight, bias)(x)
+    assert relative_error(found, F.linear(x.double(), weight.double(), bias.double())) < 5e-7
+
+
+@torch.inference_mode()
+def test_a_row_of_a_fixed_number_is_multiplied_alike_whatever_is_beside_it() -> None:
+    x, weight, bias = random_product(*LARGE)
+    product = HALF.make(weight.bfloat16().float(), bias)
+    expected = product(x)[0]
+    for place in range(len(x)):
+        others = torch.randn(x.shape)
+        others[place] = x[0]
+        assert torch.equal(product(others)[place], expected)
 
 
 def slightly_wrong(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:

@@ -26,7 +26,7 @@ def products_for(settings: Settings, family: Family = ESM2) -> cpu_linear.Chosen
     """The kernel of the linear products: the operator's choice on a CPU in float32, else torch's.
 
     8-bit weights serve only where the operator named them, so no dialect answers from them unasked;
-    and not Evo 2, whose error in 8 bits is not measured.
+    and not Evo 2, whose error in 8 bits is not measured. Its weights are published in 16 bits.
     """
     dtype = dtype_name(family, settings)
     if dtype != FLOAT32:
@@ -35,6 +35,6 @@ def products_for(settings: Settings, family: Family = ESM2) -> cpu_linear.Chosen
     if settings.device != CPU:
         return cpu_linear.Chosen(cpu_linear.PLAIN, cpu_linear.PLAIN.note)
     wanted = settings.cpu_linear
-    if family is EVO2 and wanted == cpu_linear.INT8.name:
-        wanted = cpu_linear.AUTO
+    if family is EVO2 and wanted in (cpu_linear.AUTO, cpu_linear.INT8.name):
+        wanted = cpu_linear.HALF.name
     return cpu_linear.choose(wanted)

@@ -1,7 +1,8 @@
-"""The CPU's linear products: one door to three kernels, each tested before it is trusted.
+"""The CPU's linear products: one door to four kernels, each tested before it is trusted.
 
     plain       torch's own float32 product, always there
     prepacked   float32 by oneDNN, weights reordered once for it, GELU inside the product
+    half        float32 by FBGEMM, weights kept in 16 bits where these hold them
     int8        weights rounded to 8 bits by output row, inputs by row; only when asked for
 
 Packing a weight replaces it: once its product is made, nothing holds the original.
@@ -14,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from primase_server.models.half_linear import LEAST_NUMBERS, half, scale_for
 from primase_server.models.linear import MakeProduct, Product, gelu_, plain
 
 AUTO = "auto"
 """Asks for the fastest kernel in float32."""
 
-_TEST_SHAPE = (33, 96, 64)  # rows, out, in: neither kernel's block divides the rows
+_TEST_SHAPE = (33, 384, 352)  # rows, out, in: no kernel's block divides the rows
+_LEAST_ROWS = 4  # of fewer, oneDNN's product takes longer
 _INT8_ENGINE = "fbgemm"  # the one with a product whose input scale is given
 _INT8_LEVELS = 127
 _INT8_ZERO = 128
@@ -88,6 +91,7 @@ def check(kernel: Kernel) -> Verdict:
         torch.randn(shape, generator=generator)
         for shape in ((rows, num_in), (num_out, num_in), (num_out,))
     )
+    weight = (weight * num_in**-0.5).bfloat16().float()  # as published
     x[0], weight[0] = 1, 1  # sums that 16 bits do not hold, on which old processors saturate
     x[0, 0] = -1
     exact = F.linear(x.double(), weight.double(), bias.double())
@@ -107,10 +111,22 @@ def prepacked(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -
     activation, form = ("gelu", "none") if with_gelu else ("none", "")
 
     def product(x: Tensor) -> Tensor:
+        num_rows = len(x)
+        if num_rows < _LEAST_ROWS:
+            x = F.pad(x, (0, 0, 0, _LEAST_ROWS - num_rows))
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], form)
-        return result
+        return result[:num_rows]
 
     return product
+
+
+def half_or_float(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
+    """By the weight: in 16 bits if they hold it, in float32 if not, and small ones as they are."""
+    if weight.numel() < LEAST_NUMBERS:
+        return plain(weight, bias, with_gelu=with_gelu)
+    if (scale := scale_for(weight)) is None:
+        return prepacked(weight, bias, with_gelu=with_gelu)
+    return half(weight, bias, scale, with_gelu=with_gelu)
 
 
 def int8(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
@@ -167,6 +183,12 @@ PLAIN = Kernel("plain", "float32 products by torch", 1e-5, plain)
 PREPACKED = Kernel(
     "prepacked", "float32 products by oneDNN, weights packed at load", 1e-5, prepacked
 )
+HALF = Kernel(
+    "half",
+    "float32 products by FBGEMM, weights in 16 bits where these hold them",
+    1e-5,
+    half_or_float,
+)
 INT8 = Kernel(
     "int8",
     "8-bit integer products in the blocks (--cpu-linear int8): weights rounded by output row, "
@@ -174,4 +196,4 @@ INT8 = Kernel(
     2e-2,
     int8,
 )
-KERNELS = {kernel.name: kernel for kernel in (PREPACKED, INT8, PLAIN)}
+KERNELS = {kernel.name: kernel for kernel in (PREPACKED, HALF, INT8, PLAIN)}
