@@ -46,7 +46,7 @@ def samples(request: pb.StreamGenerateRequest, context: Any) -> Iterator[pb.Stre
         assert options.sampling.seed in (0, seed)
     texts = [drawn(seed, first + n, options.num_tokens) for n in range(options.num_samples)]
     texts = [_stopped(text, options.stop_sequences) for text in texts]
-    yield from _merged(
+    yield from merged(
         [_events(n, first + n, seed, start, text, request) for n, text in enumerate(texts)]
     )
 
@@ -74,7 +74,7 @@ def _events(
             token_ids=list(piece.encode()),
             resume_token=f"{seed}-{sample}-{place + len(piece)}",
         )
-        _report(tokens, request.options.report)
+        report(tokens, request.options.report)
         yield pb.StreamGenerateResponse(sample_index=number, sequence_number=event, tokens=tokens)
     is_whole = len(text) == request.options.num_tokens
     reason = generation.FINISH_REASON_LENGTH if is_whole else generation.FINISH_REASON_STOP_SEQUENCE
@@ -86,17 +86,18 @@ def _events(
     yield pb.StreamGenerateResponse(sample_index=number, sequence_number=event + 1, finished=end)
 
 
-def _report(tokens: generation.GeneratedTokens, report: generation.TokenReport) -> None:
+def report(tokens: generation.GeneratedTokens, asked: generation.TokenReport) -> None:
+    """What was asked to be told, made of the tokens."""
     ids = np.array(tokens.token_ids, np.int32)
-    if report.log_probs:
+    if asked.log_probs:
         tokens.log_probs.extend(-ids)
-    if report.sampled_probs:
+    if asked.sampled_probs:
         tokens.sampled_probs.extend(1 / ids)
-    if report.elapsed_ms:
+    if asked.elapsed_ms:
         tokens.elapsed_ms.extend(ids * 10)
-    if report.logits:
+    if asked.logits:
         tokens.logits.CopyFrom(to_tensor(np.tile(ids[:, None], (1, 512))))
-    if count := report.num_alternatives:
+    if count := asked.num_alternatives:
         others = ids[:, None] + np.arange(count, dtype=np.int32)
         tokens.alternative_ids.CopyFrom(to_tensor(others, DATA_TYPE_INT32))
         tokens.alternative_log_probs.CopyFrom(to_tensor(-others))
@@ -107,7 +108,8 @@ def _stopped(text: str, stops: Any) -> str:
     return text[: min(ends, default=len(text))]
 
 
-def _merged(streams: list[Iterator[Any]]) -> Iterator[Any]:
+def merged(streams: list[Iterator[Any]]) -> Iterator[Any]:
+    """One of each in turn."""
     while streams:
         for stream in tuple(streams):
             if (event := next(stream, None)) is None:
@@ -126,8 +128,13 @@ class EverySample(ScriptedEvo2):
     def StreamGenerate(self, request: Any, context: Any) -> Responses:
         self.requests.append(request)
         num_messages = self._breaks.pop(0) if self._breaks else None
-        for number, response in enumerate(samples(request, context)):
-            if number == num_messages:
-                sent = status(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "it went away")
-                abort(context, sent, retry_pushback_ms=-1)
-            yield response
+        yield from broken_off(samples(request, context), num_messages, context)
+
+
+def broken_off(responses: Responses, num_messages: int | None, context: Any) -> Responses:
+    """The first so many, then the server goes away; None for all of them."""
+    for number, response in enumerate(responses):
+        if number == num_messages:
+            sent = status(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "it went away")
+            abort(context, sent, retry_pushback_ms=-1)
+        yield response

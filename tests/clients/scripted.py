@@ -17,6 +17,7 @@ from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2 as models_pb2
 from primase.models.v1 import model_service_pb2_grpc
+from primase.progen2.v1 import progen2_service_pb2_grpc
 from primase.type.v1.tensor_pb2 import TensorSlice
 
 Result = TypeVar("Result")
@@ -65,18 +66,32 @@ class ScriptedEvo2(Scripted, evo2_service_pb2_grpc.Evo2ServiceServicer):
     StreamScanVariants = Scripted._call
 
 
+class ScriptedProGen2(Scripted, progen2_service_pb2_grpc.ProGen2ServiceServicer):
+    """A ProGen2 service."""
+
+    Generate = Scripted._call
+    StreamGenerate = Scripted._call
+    ScoreSequences = Scripted._call
+    StreamScoreSequences = Scripted._call
+
+
 class NamedModels(Scripted, model_service_pb2_grpc.ModelServiceServicer):
-    """Knows every model, and its family by its name: Evo 2 is `evo2...`, all others are ESM-2."""
+    """Knows every model, and its family by its name; what it does not say is ESM-2."""
 
     ListModels = Scripted._call
     GetModel = Scripted._call
     Estimate = Scripted._call
 
 
+FAMILIES = {
+    "evo2": models_pb2.MODEL_FAMILY_EVO2,
+    "progen2": models_pb2.MODEL_FAMILY_PROGEN2,
+}
+
+
 def named_model(request: models_pb2.GetModelRequest, context: Any) -> models_pb2.GetModelResponse:
     """Of `NamedModels`."""
-    is_dna = request.model.startswith("evo2")
-    family = models_pb2.MODEL_FAMILY_EVO2 if is_dna else models_pb2.MODEL_FAMILY_ESM2
+    family = FAMILIES.get(request.model.partition("-")[0], models_pb2.MODEL_FAMILY_ESM2)
     return models_pb2.GetModelResponse(model=models_pb2.Model(name=request.model, family=family))
 
 
@@ -85,6 +100,7 @@ def serving(
     *,
     esm2: esm2_service_pb2_grpc.Esm2ServiceServicer | None = None,
     evo2: evo2_service_pb2_grpc.Evo2ServiceServicer | None = None,
+    progen2: progen2_service_pb2_grpc.ProGen2ServiceServicer | None = None,
     models: model_service_pb2_grpc.ModelServiceServicer | None = None,
     credentials: grpc.ServerCredentials | None = None,
 ) -> Iterator[str]:
@@ -95,6 +111,8 @@ def serving(
             esm2_service_pb2_grpc.add_Esm2ServiceServicer_to_server(esm2, server)
         if evo2 is not None:
             evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(evo2, server)
+        if progen2 is not None:
+            progen2_service_pb2_grpc.add_ProGen2ServiceServicer_to_server(progen2, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             models or NamedModels(named_model), server
         )

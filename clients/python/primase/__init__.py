@@ -7,6 +7,7 @@
 from primase.aio_client import AsyncClient, connect_async
 from primase.aio_esm2_client import AsyncEsm2
 from primase.aio_evo2_client import AsyncEvo2
+from primase.aio_progen2_client import AsyncProGen2
 from primase.channel import RetryPolicy, TlsOptions
 from primase.client import Client, connect
 from primase.esm2_client import Esm2
@@ -15,6 +16,8 @@ from primase.evo2_queries import DnaVariant, DnaVariantQuery, ScanQuery
 from primase.exceptions import PrimaseError
 from primase.generation_options import Prompt, Sampling, TokenReport
 from primase.generation_results import Failed, Finished, Heartbeat, Started, Tokens
+from primase.progen2_client import ProGen2
+from primase.progen2_results import ProteinFinished
 from primase.results import ItemResult
 from primase.sequences import VariantQuery
 
@@ -22,6 +25,7 @@ __all__ = [
     "AsyncClient",
     "AsyncEsm2",
     "AsyncEvo2",
+    "AsyncProGen2",
     "Client",
     "DnaVariant",
     "DnaVariantQuery",
@@ -32,7 +36,9 @@ __all__ = [
     "Heartbeat",
     "ItemResult",
     "PrimaseError",
+    "ProGen2",
     "Prompt",
+    "ProteinFinished",
     "RetryPolicy",
     "Sampling",
     "ScanQuery",

@@ -8,6 +8,7 @@ import grpc
 
 from primase.aio_esm2_client import AsyncEsm2
 from primase.aio_evo2_client import AsyncEvo2
+from primase.aio_progen2_client import AsyncProGen2
 from primase.aio_transport import AsyncTransport, RequestT, ResponseT
 from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
 from primase.model_calls import estimate_request, list_request
@@ -74,6 +75,10 @@ class AsyncClient:
     def evo2(self, model: str) -> AsyncEvo2:
         """An Evo 2 model; nothing is sent yet."""
         return AsyncEvo2(self._channel, self._transport, model)
+
+    def progen2(self, model: str) -> AsyncProGen2:
+        """A ProGen2 model; nothing is sent yet."""
+        return AsyncProGen2(self._channel, self._transport, model)
 
     @property
     def channel(self) -> grpc.aio.Channel:

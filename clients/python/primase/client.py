@@ -13,6 +13,7 @@ from primase.model_calls import estimate_request, list_request
 from primase.models.v1.model_service_pb2 import EstimateResponse, GetModelRequest, Model
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
 from primase.names import DataTypeName, EstimateOutputName, FamilyName
+from primase.progen2_client import ProGen2
 from primase.transport import RequestT, ResponseT, Transport
 
 
@@ -71,6 +72,10 @@ class Client:
     def evo2(self, model: str) -> Evo2:
         """An Evo 2 model; nothing is sent yet."""
         return Evo2(self._channel, self._transport, model)
+
+    def progen2(self, model: str) -> ProGen2:
+        """A ProGen2 model; nothing is sent yet."""
+        return ProGen2(self._channel, self._transport, model)
 
     @property
     def channel(self) -> grpc.Channel:
