@@ -1,7 +1,6 @@
 """Generate and StreamGenerate of Evo 2: requests as generations, and back."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.type.v1 import generation_pb2
@@ -14,9 +13,9 @@ from primase_server.models.evo2.tokens import spelled, tokenize
 from primase_server.rpc import generation_options
 from primase_server.rpc.call import current_call
 from primase_server.rpc.generating import Collected, Generation, Told
-from primase_server.rpc.generation_options import require_one_sample
+from primase_server.rpc.generation_options import outside_alphabet
 from primase_server.rpc.jobs import build_all, build_each
-from primase_server.rpc.resume_token import FIELD, position_of
+from primase_server.rpc.resuming import resumed
 
 DEFAULT_NUM_TOKENS = 100
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_k=4)
@@ -40,7 +39,7 @@ async def streamed(
     """What is asked, a bad prompt as its error; with a token what is left of it."""
     prompts = await build_each(request.items, _prompt_builder(request, served))
     generation = _generation(request, name, runner, prompts)
-    return _resumed(generation, request) if request.resume_token else generation
+    return resumed(generation, request.resume_token) if request.resume_token else generation
 
 
 def response_bytes(
@@ -120,30 +119,6 @@ def _ended(
     return told
 
 
-def _resumed(generation: Evo2Generation, request: pb.StreamGenerateRequest) -> Evo2Generation:
-    """What is left of a broken stream, drawn as it would have been. Raises InvalidRequest."""
-    job = generation.job
-    require_one_sample(len(job.prompts), job.num_samples)
-    if isinstance(job.prompts[0], PrimaseError):
-        return generation
-    position = position_of(request.resume_token, request.items[0].prompt)
-    if job.seed not in (None, position.seed):
-        raise InvalidRequest.at("options.sampling.seed", "is not that of the resume_token")
-    drawn = job.prompts[0][len(job.prompts[0]) - position.num_drawn :]
-    has_stopped = any(drawn[-len(stop) :] == stop for stop in job.stop)
-    if has_stopped or position.num_drawn >= job.max_new_tokens:
-        raise InvalidRequest.at(FIELD, "covers all of the sample: nothing is left to make")
-    rest = replace(
-        job,
-        seed=position.seed,
-        max_new_tokens=job.max_new_tokens - position.num_drawn,
-        num_drawn_before=position.num_drawn,
-        first_item=position.item_index,
-        first_sample=position.sample_index,
-    )
-    return replace(generation, job=rest)
-
-
 def _prompt_builder(
     request: GenerateRequest, served: Evo2Served
 ) -> Callable[[pb.GenerateItem], Prompt]:
@@ -183,10 +158,7 @@ def _stop(options: pb.GenerateOptions) -> tuple[tuple[int, ...], ...]:
         except InvalidRequest as error:
             broken += error.violations
         else:
-            outside = set(text) - set(options.alphabet)
-            if options.alphabet and outside:
-                said = f"holds {min(outside)!r}, which options.alphabet does not allow"
-                broken.append(Violation(field, said))
+            broken += outside_alphabet(field, text, options.alphabet)
     if broken:
         raise InvalidRequest(*broken)
     return tuple(tuple(text.encode()) for text in options.stop_sequences)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from primase.type.v1 import generation_pb2 as pb
 from primase_server.engine.generation import Determinism, GenerationJob, Sampling, TokenReport
-from primase_server.errors import InvalidRequest
+from primase_server.errors import InvalidRequest, Violation
 from primase_server.rpc.enums import choice
 
 DETERMINISMS: Mapping[int, Determinism | None] = {
@@ -51,6 +51,14 @@ def report(asked: pb.TokenReport) -> TokenReport:
         elapsed=asked.elapsed_ms,
         num_alternatives=asked.num_alternatives,
     )
+
+
+def outside_alphabet(field: str, stop: str, alphabet: str) -> list[Violation]:
+    """What is wrong with a stop sequence that can never be made; an empty alphabet is all."""
+    outside = set(stop) - set(alphabet) if alphabet else set()
+    if not outside:
+        return []
+    return [Violation(field, f"holds {min(outside)!r}, which options.alphabet does not allow")]
 
 
 def unary_bytes(job: GenerationJob, vocabulary_size: int, name_bytes: int) -> int:
