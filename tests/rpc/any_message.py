@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from primase.options.v1 import rules_pb2
 from tests.rpc.esm2 import MODEL, UBIQUITIN, long_protein
 from tests.rpc.evo2 import MODEL as EVO2_MODEL
+from tests.rpc.progen2 import MODEL as PROGEN2_MODEL
 
 T = TypeVar("T")
 Values = st.SearchStrategy[object]
@@ -62,9 +63,20 @@ DNA: Mapping[str, Values] = {
     "num_tokens": st.integers(1, 2),
     "resume_token": st.just(""),
 }
+PROTEIN: Mapping[str, Values] = {
+    "model": st.just(PROGEN2_MODEL),
+    "sequence": st.sampled_from(["MKT", UBIQUITIN, "BXZUO"]),
+    "context": st.sampled_from(["", "EVQ", UBIQUITIN]),
+    "stop_sequences": st.sampled_from(["A", "MK"]),
+    "alphabet": st.sampled_from(["", "ACDEFGHIKLMNPQRSTVWY"]),
+    "num_samples": st.integers(1, 2),
+    "max_new_residues": st.integers(1, 2),
+    "resume_token": st.just(""),
+}
 PACKAGES: Mapping[str, Mapping[str, Values]] = {
     "primase.evo2.v1": DNA,
-    "primase.models.v1": {**GOOD, "model": st.sampled_from([MODEL, EVO2_MODEL])},
+    "primase.progen2.v1": PROTEIN,
+    "primase.models.v1": {**GOOD, "model": st.sampled_from([MODEL, EVO2_MODEL, PROGEN2_MODEL])},
 }
 NEEDED = (
     "model",
@@ -76,6 +88,7 @@ NEEDED = (
     "layers",
     "options",
     "num_tokens",
+    "max_new_residues",
 )
 
 

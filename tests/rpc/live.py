@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
 from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
+from primase.progen2.v1.progen2_service_pb2_grpc import ProGen2ServiceStub
 from primase_server.app import App
 from primase_server.rpc.concerns import CallObserver
 from primase_server.settings import Listen, Settings
@@ -37,6 +38,7 @@ class Live:
         self.channel = channel
         self.esm2 = Esm2ServiceStub(channel)
         self.evo2 = Evo2ServiceStub(channel)
+        self.progen2 = ProGen2ServiceStub(channel)
         self.models = ModelServiceStub(channel)
         self._loop = loop
 

@@ -14,7 +14,6 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.progen2.v1 import progen2_service_pb2 as progen2_pb
-from primase.progen2.v1.progen2_service_pb2_grpc import ProGen2ServiceStub
 from primase_server.app import App
 from primase_server.models.esm2.passes import Esm2Output
 from primase_server.models.esm2.runner import Esm2Runner
@@ -41,11 +40,12 @@ def test_reflection_lists_every_service(live: Live) -> None:
     }
 
 
-def test_a_family_without_a_model_is_not_served(live: Live) -> None:
-    request = progen2_pb.StreamGenerateRequest(model="progen2-oas")
+def test_a_model_is_asked_by_the_service_of_its_family(live: Live) -> None:
+    request = progen2_pb.StreamGenerateRequest(model="evo2-7b")
     request.items.add(context="MK")
-    refused = refusal(lambda: ProGen2ServiceStub(live.channel).StreamGenerate(request))
-    assert (refused.code, refused.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED")
+    refused = refusal(lambda: live.progen2.StreamGenerate(request))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL")
+    assert "progen2-demo" in refused.message
 
 
 def test_an_address_that_is_taken_is_an_error(live: Live) -> None:

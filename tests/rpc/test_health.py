@@ -25,13 +25,14 @@ PROGEN2 = "primase.progen2.v1.ProGen2Service"
 
 def test_every_service_has_a_state_of_its_own(live: Live) -> None:
     states = {name: health(live.channel, name) for name in ("", MODELS, ESM2, EVO2, PROGEN2)}
-    assert states == {
-        "": SERVING,
-        MODELS: SERVING,
-        ESM2: SERVING,
-        EVO2: SERVING,
-        PROGEN2: NOT_SERVING,
-    }
+    assert set(states.values()) == {SERVING}
+
+
+def test_a_service_without_a_model_does_not_serve() -> None:
+    models = (ModelSettings("good", "fixture"),)
+    with serving(replace(SETTINGS, models=models)) as live:
+        states = [health(live.channel, name) for name in ("", ESM2, EVO2, PROGEN2)]
+    assert states == [SERVING, SERVING, NOT_SERVING, NOT_SERVING]
 
 
 def test_a_service_that_is_not_there_is_not_found(live: Live) -> None:

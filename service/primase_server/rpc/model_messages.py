@@ -96,7 +96,8 @@ def _limits(served: ServedModel, limits: Limits) -> pb.ModelLimits:
 
 
 def _max_sequence_tokens(served: ServedModel, limits: Limits) -> int:
-    if served.family == ESM2.name:
-        return limits.max_residues + SPECIAL_TOKENS
+    most = limits.max_residues + SPECIAL_TOKENS
+    if served.family == EVO2.name:
+        most = limits.max_bases
     own = served.card.max_sequence_tokens if served.card is not None else None
-    return limits.max_bases if own is None else min(own, limits.max_bases)
+    return most if own is None else min(own, most)

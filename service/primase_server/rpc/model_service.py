@@ -12,10 +12,19 @@ from primase_server.errors import InvalidRequest
 from primase_server.models.card import ModelState
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.evo2.runner import Evo2Runner
-from primase_server.models.families import EVO2
+from primase_server.models.families import EVO2, PROGEN2
+from primase_server.models.progen2.runner import ProGen2Runner
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.models.room import Room
-from primase_server.rpc import esm2_estimate, evo2_estimate, evo2_generate_estimate, evo2_requests
+from primase_server.rpc import (
+    esm2_estimate,
+    evo2_estimate,
+    evo2_generate_estimate,
+    evo2_requests,
+    generation_estimate,
+    progen2_estimate,
+    progen2_requests,
+)
 from primase_server.rpc.call import Context
 from primase_server.rpc.model_messages import FAMILIES, to_model
 from primase_server.settings import Limits
@@ -53,18 +62,33 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         served = self._registry.find(request.model)
         if served.family == EVO2.name:
             return await asyncio.to_thread(self._estimate_evo2, request)
+        if served.family == PROGEN2.name:
+            return await asyncio.to_thread(self._estimate_progen2, request)
         _, runner = self._registry.ready(request.model, Esm2Runner)
         return await asyncio.to_thread(esm2_estimate.estimate, request, runner, self._limits)
 
     def _estimate_evo2(self, request: pb.EstimateRequest) -> pb.EstimateResponse:
         model, runner = self._registry.ready(request.model, Evo2Runner)
-        room = model.room or Room(self._limits.max_batch_bytes, sys.maxsize)
+        room = self._room(model)
         served = evo2_requests.within(runner.served, self._limits, model.room)
         weights_bytes = runner.config.num_parameters * served.dtype_bytes
-        estimate = evo2_estimate.estimate
-        if evo2_generate_estimate.is_generation(request):
-            estimate = evo2_generate_estimate.estimate
-        return estimate(request, served, room, self._limits, weights_bytes)
+        if generation_estimate.is_generation(request):
+            costs = evo2_generate_estimate.costs(served)
+            return generation_estimate.estimate(request, costs, room, self._limits, weights_bytes)
+        return evo2_estimate.estimate(request, served, room, self._limits, weights_bytes)
+
+    def _estimate_progen2(self, request: pb.EstimateRequest) -> pb.EstimateResponse:
+        model, runner = self._registry.ready(request.model, ProGen2Runner)
+        room = self._room(model)
+        served = progen2_requests.within(runner.served, self._limits)
+        weights_bytes = runner.config.num_parameters * served.dtype_bytes
+        if generation_estimate.is_generation(request):
+            costs = progen2_estimate.generation_costs(served)
+            return generation_estimate.estimate(request, costs, room, self._limits, weights_bytes)
+        return progen2_estimate.estimate_score(request, served, room, self._limits, weights_bytes)
+
+    def _room(self, model: ServedModel) -> Room:
+        return model.room or Room(self._limits.max_batch_bytes, sys.maxsize)
 
     def _model(self, served: ServedModel, *, details: bool = False) -> pb.Model:
         ready = served.state is ModelState.READY

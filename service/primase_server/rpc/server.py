@@ -7,7 +7,7 @@ from grpc_reflection.v1alpha import reflection
 from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
-from primase.progen2.v1 import progen2_service_pb2
+from primase.progen2.v1 import progen2_service_pb2_grpc
 from primase_server.engine.engine import Engine
 from primase_server.models.registry import Registry
 from primase_server.rpc.concerns import CallObserver, EdgeInterceptor
@@ -15,10 +15,9 @@ from primase_server.rpc.esm2_service import Esm2Servicer
 from primase_server.rpc.evo2_service import Evo2Servicer
 from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE, Health
 from primase_server.rpc.model_service import ModelServicer
-from primase_server.rpc.not_served import add_not_served
+from primase_server.rpc.progen2_service import ProGen2Servicer
 from primase_server.settings import Limits, Listen
 
-NOT_SERVED = (progen2_service_pb2.DESCRIPTOR.services_by_name["ProGen2Service"],)
 KEEPALIVE_MS = 60_000
 MIN_PING_INTERVAL_MS = 10_000
 
@@ -38,8 +37,8 @@ def build_server(
     esm2_service_pb2_grpc.add_Esm2ServiceServicer_to_server(esm2, server)
     evo2 = Evo2Servicer(engine, registry, limits)
     evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(evo2, server)
-    for service in NOT_SERVED:
-        add_not_served(service, server)
+    progen2 = ProGen2Servicer(engine, registry, limits)
+    progen2_service_pb2_grpc.add_ProGen2ServiceServicer_to_server(progen2, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     reflection.enable_server_reflection(_reflected(), server)
     return server

@@ -38,7 +38,8 @@ def held(name: str, dtype: torch.dtype, *lengths: int) -> int:
     by = runner(name, dtype)  # is there before bytes are counted
     with LiveBytes() as count:
         by.run([work_of(length) for length in lengths])
-    return count.peak
+    peak: int = count.peak
+    return peak
 
 
 def said(name: str, dtype: torch.dtype, num_residues: int) -> int:

@@ -41,7 +41,8 @@ def upstream_ll(text: str) -> NDArray[np.float64]:
     if targets[-1] in (3, 4):
         logits, targets = logits[:-1], targets[:-1]
     letters = log_softmax(logits[:, LETTER_COLUMNS])
-    return letters[np.arange(len(targets)), np.array(targets) - 5]
+    found: NDArray[np.float64] = letters[np.arange(len(targets)), np.array(targets) - 5]
+    return found
 
 
 def upstream_ce(text: str) -> float:
