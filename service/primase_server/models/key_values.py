@@ -34,12 +34,6 @@ class KeyValues:
         self.is_shared = True
         return replace(self)
 
-    def copy(self, max_tokens: int) -> "KeyValues":
-        """A past of its own at once, with room for so many tokens."""
-        copied = replace(self)
-        copied._move(capacity(max_tokens))
-        return copied
-
     def append(self, keys_values: Tensor) -> tuple[Tensor, Tensor]:
         """Write [2, heads, n, head_dim] behind the past; keys and values of all tokens so far."""
         start, stop = self.num_tokens, self.num_tokens + keys_values.shape[2]

@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 
 from primase_server.models.device import works
+from primase_server.models.progen2.decoder import Decoder
 from primase_server.models.progen2.model import ProGen2
-from primase_server.models.progen2.state import SequenceState, state_bytes
+from primase_server.models.progen2.slots import Slot, Slots
+from primase_server.models.progen2.state import state_bytes
 
-INVARIANT_ROWS = 8
-"""Sequences whose numbers may not depend on others are decoded so many at a time, filled up."""
+INVARIANT_ROWS = 6
+"""Sequences whose numbers may not depend on others are decoded so many at a time, filled up.
+
+The largest number that takes a CPU's product as long as one row does.
+"""
 
 CHUNK_TOKENS = 256
 """Few contexts are longer; shorter chunks would let more of the others' residues in between."""
@@ -43,6 +48,8 @@ class ProGen2Generator:
 
     def __init__(self, model: ProGen2) -> None:
         self._model = model
+        self._decoder = Decoder(model)
+        self._slots = Slots(model.config, model.device, model.dtype)
         self.chunk_tokens = CHUNK_TOKENS
 
     def device_works(self) -> bool:
@@ -53,17 +60,20 @@ class ProGen2Generator:
         """Bytes of state of one sequence of that length."""
         return state_bytes(self._model.config, num_tokens, self._model.dtype.itemsize)
 
-    def new_state(self, max_tokens: int) -> SequenceState:
+    def new_state(self, max_tokens: int) -> Slot:
         """A sequence of which nothing is read, with room for so many tokens."""
-        return self._model.new_state(max_tokens)
+        return self._slots.take(max_tokens)
 
-    def fork(self, state: object, max_tokens: int) -> SequenceState:
+    def fork(self, state: object, max_tokens: int) -> Slot:
         """A sequence that goes on by itself, from a context that is read."""
-        return _own(state).fork(max_tokens)
+        read, forked = _own(state), self._slots.take(max_tokens)
+        num_tokens = forked.num_tokens = read.num_tokens
+        forked.stored[:, :, :, :num_tokens] = read.stored[:, :, :, :num_tokens]
+        return forked
 
     def release(self, state: object) -> None:
         """The sequence has ended."""
-        _own(state).blocks.clear()
+        self._slots.give_back(_own(state))
 
     @torch.inference_mode()
     def step(self, reads: Sequence[Read], give_way: Callable[[], None]) -> Tensor:
@@ -94,19 +104,19 @@ class ProGen2Generator:
         invariant = [read for read in reads if read.is_invariant]
         for start in range(0, len(invariant), INVARIANT_ROWS):
             block = invariant[start : start + INVARIANT_ROWS]
-            found |= self._decode_block(block, INVARIANT_ROWS)
-        others = [read for read in reads if not read.is_invariant]
-        return found | (self._decode_block(others, len(others)) if others else {})
-
-    def _decode_block(self, reads: Sequence[Read], num_rows: int) -> dict[int, Tensor]:
-        num_empty = num_rows - len(reads)
-        token_ids = [read.token_ids[0] for read in reads] + [0] * num_empty
-        states: list[SequenceState | None] = [_own(read.state) for read in reads]
-        rows = self._model.decode(token_ids, states + [None] * num_empty)
-        return {id(read): row for read, row in zip(reads, rows, strict=False)}
+            rows = self._decoder.step_alone(*_tokens_and_slots(block), INVARIANT_ROWS)
+            found |= {id(read): row for read, row in zip(block, rows, strict=True)}
+        if others := [read for read in reads if not read.is_invariant]:
+            rows = self._decoder.step(*_tokens_and_slots(others))
+            found |= {id(read): row for read, row in zip(others, rows, strict=True)}
+        return found
 
 
-def _own(state: object) -> SequenceState:
-    if not isinstance(state, SequenceState):
+def _tokens_and_slots(reads: Sequence[Read]) -> tuple[list[int], list[Slot]]:
+    return [read.token_ids[0] for read in reads], [_own(read.state) for read in reads]
+
+
+def _own(state: object) -> Slot:
+    if not isinstance(state, Slot):
         raise TypeError("the ProGen2 generator takes states of its own only")
     return state

@@ -40,6 +40,10 @@ Mix = Callable[[int, Tensor, Tensor], None]
 what is mixed, [rows, heads, head_dim]."""
 
 
+def keep_on() -> None:
+    """Give way to nobody."""
+
+
 class Block:
     """One block: attention and feed-forward half side by side, behind one norm."""
 
@@ -110,51 +114,32 @@ class ProGen2:
         self,
         token_ids: Sequence[Tensor],
         states: Sequence[SequenceState],
-        give_way: GiveWay = lambda: None,
+        give_way: GiveWay = keep_on,
     ) -> Tensor:
         """Read a chunk of each sequence, every one on from its own state, which moves on.
 
         token_ids: [n_i] each. Result: rows behind the final norm, [sum of n_i, width] float32.
-        Raises ValueError where a sequence would pass the positions that the model has.
+        Raises ValueError where a sequence would pass its room, or the positions of the model.
         """
         lengths = [len(ids) for ids in token_ids]
         starts = [state.num_tokens for state in states]
+        for state, length in zip(states, lengths, strict=True):
+            state.require_room(length)
 
         def mix(layer: int, qkv: Tensor, mixed: Tensor) -> None:
             for q_k_v, target, state in zip(
                 qkv.split(lengths), mixed.split(lengths), states, strict=True
             ):
                 by_head = q_k_v.permute(1, 2, 0, 3)  # [3, heads, n, head_dim]
-                attended = attend(by_head[0], by_head[1:], state.blocks[layer])
+                attended = attend(by_head[0], by_head[1:], state.past(layer))
                 target.copy_(attended.transpose(0, 1))
 
-        rows = self._run(torch.cat([*token_ids]), self._places(starts, lengths), mix, give_way)
+        rows = self.run(torch.cat([*token_ids]), self.places(starts, lengths), mix, give_way)
         for state, length in zip(states, lengths, strict=True):
             state.num_tokens += length
         return rows
 
-    def decode(self, token_ids: Sequence[int], states: Sequence[SequenceState | None]) -> Tensor:
-        """Read one token of each sequence: [rows, width], as `extend` has them.
-
-        A row without a state is nobody's: it fills a block up, and means nothing.
-        """
-        starts = [state.num_tokens if state else 0 for state in states]
-
-        def mix(layer: int, qkv: Tensor, mixed: Tensor) -> None:
-            by_head = qkv[:, :, :, None]  # [rows, 3, heads, 1, head_dim]
-            mixed.zero_()
-            for row, state in enumerate(states):
-                if state is not None:
-                    own = by_head[row]
-                    mixed[row] = attend(own[0], own[1:], state.blocks[layer])[:, 0]
-
-        places = self._places(starts, [1] * len(starts))
-        rows = self._run(torch.tensor(token_ids), places, mix, lambda: None)
-        for state in filter(None, states):
-            state.num_tokens += 1
-        return rows
-
-    def whole(self, token_ids: Sequence[Tensor], give_way: GiveWay = lambda: None) -> Tensor:
+    def whole(self, token_ids: Sequence[Tensor], give_way: GiveWay = keep_on) -> Tensor:
         """Read whole sequences, of any lengths, and keep no state: rows as `extend` has them.
 
         Neighbours of equal length attend in one call. Between blocks it calls `give_way`.
@@ -188,17 +173,19 @@ class ProGen2:
                 attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
                 target.view(shape).copy_(attended.transpose(1, 2))
 
-        places = self._places([0] * len(lengths), lengths)
-        return self._run(torch.cat([*token_ids]), places, mix, give_way)
+        places = self.places([0] * len(lengths), lengths)
+        return self.run(torch.cat([*token_ids]), places, mix, give_way)
 
-    def _places(self, starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
+    def places(self, starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
         spans = [(start, start + n) for start, n in zip(starts, lengths, strict=True)]
         if max(stop for _, stop in spans) > self.config.max_tokens:
             raise ValueError(f"a sequence passes {self.config.max_tokens} tokens")
         return torch.cat([torch.arange(*span) for span in spans]).to(self.device)
 
-    def _run(self, token_ids: Tensor, places: Tensor, mix: Mix, give_way: GiveWay) -> Tensor:
-        """The blocks and the final norm; token_ids and places: [rows]."""
+    def run(
+        self, token_ids: Tensor, places: Tensor, mix: Mix, give_way: GiveWay = keep_on
+    ) -> Tensor:
+        """Rows behind the final norm; token_ids and places: [rows], `mix` the attention of each."""
         x = F.embedding(token_ids.to(self.device), self.embedding)
         rotary = self.rotary(places)
         for block in self.blocks:
