@@ -78,12 +78,14 @@ def test_gzip_that_ends_early_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.tsv").exists()
 
 
-@pytest.mark.parametrize("given", ["--mode=one_pass", "--per-residue"])
-def test_options_of_proteins_are_refused(source: Path, given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "families"), [("--mode=one_pass", "ESM-2"), ("--per-residue", "ESM-2 and ProGen2")]
+)
+def test_options_of_proteins_are_refused(source: Path, given: str, families: str) -> None:
     result = ask("score", source, given)
 
     name = given.partition("=")[0]
-    assert f"{name} is for models of ESM-2, and 'evo2-7b' is one of Evo 2" in result.stderr
+    assert f"{name} is for models of {families}, and 'evo2-7b' is one of Evo 2" in result.stderr
     assert result.exit_code == 2
 
 

@@ -1,6 +1,6 @@
-"""Which family a model is of, and the options that are for one family alone."""
+"""Which family a model is of, and the options that are for some families alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -21,19 +21,20 @@ _NAMES: Mapping[ModelFamily.ValueType, FamilyName] = {
 
 
 class FamilyOption(click.Option):
-    """An option that models of one family take."""
+    """An option that models of some families take."""
 
-    def __init__(self, *args: Any, family: FamilyName, **attributes: Any) -> None:
+    def __init__(self, *args: Any, families: tuple[FamilyName, ...], **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        self.family = family
-        self.help = f"{TITLES[family]}: {self.help}"
+        self.families = families
+        self.help = f"{', '.join(TITLES[family] for family in families)}: {self.help}"
 
 
 def option_of(
-    family: FamilyName, *names: str, **attributes: Any
+    families: FamilyName | tuple[FamilyName, ...], *names: str, **attributes: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """`click.option` for models of one family."""
-    return click.option(*names, cls=FamilyOption, family=family, **attributes)
+    """`click.option` for models of one family, or of some."""
+    its = (families,) if isinstance(families, str) else families
+    return click.option(*names, cls=FamilyOption, families=its, **attributes)
 
 
 def family_of(client: Client, model: str, known: tuple[FamilyName, ...]) -> FamilyName:
@@ -44,22 +45,31 @@ def family_of(client: Client, model: str, known: tuple[FamilyName, ...]) -> Fami
     context = click.get_current_context()
     family = _NAMES.get(client.model(model).family)
     if family is None or family not in known:
-        title = "of another family" if family is None else f"an {TITLES[family]} model"
-        models = " and ".join(TITLES[name] for name in known)
+        title = "of another family" if family is None else _a_model_of(family)
         raise click.UsageError(
-            f"{model!r} is {title}; {context.info_name} is for models of {models}"
+            f"{model!r} is {title}; {context.info_name} is for models of {_all_of(known)}"
         )
     for option in context.command.params:
         if (
             isinstance(option, FamilyOption)
-            and option.family != family
+            and family not in option.families
             and context.get_parameter_source(option.name or "") in _GIVEN
         ):
             raise click.UsageError(
-                f"{option.opts[0]} is for models of {TITLES[option.family]}, and {model!r} is one "
-                f"of {TITLES[family]}"
+                f"{option.opts[0]} is for models of {_all_of(option.families)}, and {model!r} is "
+                f"one of {TITLES[family]}"
             )
     return family
+
+
+def _a_model_of(family: FamilyName) -> str:
+    title = TITLES[family]
+    return f"{'an' if title[0] in 'AEIOU' else 'a'} {title} model"
+
+
+def _all_of(families: Sequence[FamilyName]) -> str:
+    *others, last = (TITLES[family] for family in families)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)

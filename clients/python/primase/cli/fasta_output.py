@@ -6,6 +6,9 @@ from typing import TextIO
 from primase.cli.journal import Body, Head, Journal
 from primase.cli.table import JsonObject, objects_of
 
+# What a header tells, where a sample has it.
+TOLD = ("seed", "sum_log_likelihood", "mean_log_likelihood")
+
 
 class FastaSink:
     """Writes a record for each sample, a sequence in one line.
@@ -27,12 +30,13 @@ class FastaSink:
 
     def _header(self, line: JsonObject) -> str:
         name = f"{line['id']}/{line['sample']}" if self._with_numbers else line["id"]
-        return header(name, line["seed"])
+        return header(name, line)
 
 
-def header(name: str, seed: int) -> str:
+def header(name: str, sample: JsonObject) -> str:
     """The line before a sequence."""
-    return f">{name} seed={seed}\n"
+    told = [f"{key}={sample[key]}" for key in TOLD if sample.get(key) is not None]
+    return f">{' '.join([name, *told])}\n"
 
 
 def write_fasta(path: Path, journal: Journal, *, with_numbers: bool) -> None:

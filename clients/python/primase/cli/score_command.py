@@ -9,7 +9,7 @@ from primase.cli.connection import calls_server, model_option
 from primase.cli.families import family_of, option_of
 from primase.cli.output_options import writes_file
 from primase.cli.progress import Progress, exit_with
-from primase.cli.score_task import dna_scores, protein_scores
+from primase.cli.score_task import esm2_scores, evo2_scores, progen2_scores
 from primase.cli.sequence_input import SequenceInput, reads_sequences
 from primase.cli.strands import evo2_strand_option
 from primase.cli.table_run import SUFFIXES, TableRun
@@ -18,10 +18,11 @@ from primase.names import ScoreModeName, StrandName
 
 HELP = """Score the sequences of INPUT, FASTA or CSV (- is stdin), by their log-likelihood.
 
-The model says whether they are proteins (ESM-2) or DNA (Evo 2). Logarithms are natural. Of
-proteins, probabilities are over the 20 standard residues, and other letters are not scored. Of DNA,
-every letter is read as it is and scored given those before it: lower case is not upper case, and
---upper-case reads a soft-masked genome.
+The model says whether they are proteins (ESM-2, ProGen2) or DNA (Evo 2). Logarithms are natural. Of
+ESM-2, probabilities are over the 20 standard residues, and other letters are not scored. ProGen2
+reads a protein from both ends, and gives the mean of both with each of them; its probabilities are
+over its 25 letters. Of DNA, every letter is read as it is and scored given those before it: lower
+case is not upper case, and --upper-case reads a soft-masked genome.
 
 Records that fail are named on stderr and leave the others alone; the exit status is then 1. A file
 appears whole at the end; a run that ends before leaves OUTPUT.partial, from which the same command
@@ -31,6 +32,9 @@ goes on with --resume.
 out.tsv      one line per record: id, num_scored_residues, sum_log_likelihood,
              mean_log_likelihood, perplexity; per_residue with commas between the numbers.
              Of DNA: num_scored_bases, num_other_characters (not A, C, G or T); per_base, entropy
+             Of ProGen2: forward_ and reverse_sum_log_likelihood, residue_perplexity (of the
+             mean), token_perplexity (over the whole vocabulary, the end of the protein counted);
+             forward_per_residue, reverse_per_residue
 out.parquet  the same columns
 out.jsonl    one object per record with the same names, or {"id", "error"}
 """
@@ -49,7 +53,7 @@ out.jsonl    one object per record with the same names, or {"id", "error"}
     help="pseudo masks each residue in turn, one pass each; one_pass masks none.",
 )
 @option_of(
-    "esm2",
+    ("esm2", "progen2"),
     "--per-residue",
     is_flag=True,
     help="Also the log-probability of each residue; 0 if not scored.",
@@ -82,10 +86,13 @@ def score(
     per_base: bool,
 ) -> None:
     """Write the scores of a file."""
-    if family_of(client, model, ("esm2", "evo2")) == "esm2":
-        task = protein_scores(client.esm2(model), mode, per_residue)
+    family = family_of(client, model, ("esm2", "evo2", "progen2"))
+    if family == "esm2":
+        task = esm2_scores(client.esm2(model), mode, per_residue)
+    elif family == "evo2":
+        task = evo2_scores(client.evo2(model), strand, prepend_bos, per_base)
     else:
-        task = dna_scores(client.evo2(model), strand, prepend_bos, per_base)
+        task = progen2_scores(client.progen2(model), per_residue)
     progress = Progress(sequences.count(), "sequences")
     run = TableRun(task.table, output, task.options, resume)
     run.run(sequences.records(), task.work, progress)
