@@ -1,0 +1,42 @@
+package dev.primase.client;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Retries of calls that have brought nothing yet: nobody answers, or the queue is full.
+ *
+ * <p>A server that says when to come back is obeyed; otherwise the wait doubles from
+ * {@code initialBackoff} up to {@code maxBackoff}.
+ *
+ * @param maxAttempts attempts, the first included; gRPC makes no more than 5
+ * @param initialBackoff wait before the second attempt
+ * @param maxBackoff longest wait
+ */
+public record RetryPolicy(int maxAttempts, Duration initialBackoff, Duration maxBackoff) {
+    /** What a client does unless told otherwise. */
+    public static final RetryPolicy DEFAULT =
+            new RetryPolicy(5, Duration.ofMillis(250), Duration.ofSeconds(10));
+
+    /**
+     * The gRPC service config for every method.
+     *
+     * @return as {@link io.grpc.ManagedChannelBuilder#defaultServiceConfig} takes it
+     */
+    public Map<String, Object> serviceConfig() {
+        Map<String, Object> policy =
+                Map.of(
+                        "maxAttempts", (double) maxAttempts,
+                        "initialBackoff", seconds(initialBackoff),
+                        "maxBackoff", seconds(maxBackoff),
+                        "backoffMultiplier", 2.0,
+                        "retryableStatusCodes", List.of("UNAVAILABLE", "RESOURCE_EXHAUSTED"));
+        return Map.of(
+                "methodConfig", List.of(Map.of("name", List.of(Map.of()), "retryPolicy", policy)));
+    }
+
+    private static String seconds(Duration duration) {
+        return "%d.%09ds".formatted(duration.toSeconds(), duration.toNanosPart());
+    }
+}
