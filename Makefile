@@ -14,7 +14,7 @@ GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
+.PHONY: help venv demo test conformance conformance-go fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -33,10 +33,10 @@ help:
 demo: $(VENV)
 	$(BIN)/primase serve --demo
 
-test: $(VENV) $(GRPCURL)
+test: $(VENV) $(GRPCURL) conformance-go
 	$(BIN)/python -m pytest
 
-conformance: $(VENV)
+conformance: $(VENV) conformance-go
 	$(BIN)/python -m tests.conformance
 
 fuzz: $(VENV)
@@ -50,6 +50,7 @@ lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS)
 	$(BUF) lint
 	$(BUF) format protos --diff --exit-code
 	$(BIN)/python tools/generate.py --check
+	cd clients/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
 
 generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS)
 	$(BIN)/python tools/generate.py
@@ -87,6 +88,9 @@ $(GRPCURL):
 $(BUF_STAMP):
 	npm install --prefix .cache/buf --no-save --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
 	touch $@
+
+conformance-go:
+	cd clients/go && go build -o "$(CURDIR)/.cache/bin/conformance-go" ./internal/conformance
 
 $(GO_PLUGINS):
 	GOBIN="$(CURDIR)/$(@D)" go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)

@@ -27,7 +27,7 @@ type (
 func encodeItems(num int) *encodeRequest {
 	request := &encodeRequest{Model: "m"}
 	for range num {
-		request.Items = append(request.Items, &esm2v1.EncodeItem{Sequence: "MKTV"})
+		request.Items = append(request.Items, &esm2v1.EncodeItem{Id: "x", Sequence: "MKTV"})
 	}
 	return request
 }
@@ -76,6 +76,9 @@ func TestAnEncodingIsAsTheUnaryCallGivesIt(t *testing.T) {
 		encodingRows(0, false, piece(perToken, 6, 0, 1, []float32{3, 4}, 2, 2), piece(bos, 6, 0, 0, []float32{6}, 1)),
 		encodingRows(0, false, piece(maps, 3, 1, 0, []float32{7}, 1, 1), piece(maps, 2, 9, 0, []float32{8}, 1, 1)),
 		encodingRows(0, false, piece(contacts, 0, 0, 0, []float32{9}, 1, 1), piece(logits, 0, 0, 0, []float32{10}, 1, 1)),
+		// What is newer than this client is left out.
+		encodingRows(0, false, piece(99, 0, 0, 0, []float32{12}, 1, 1)),
+		&encodeMessage{},
 		encodingRows(0, true, piece(attentions, 0, 0, 0, []float32{11}, 1, 1)),
 	)}))
 	items, err := encodings(t.Context(), client, encodeItems(1))
@@ -216,7 +219,6 @@ func TestAnswersThatBreakTheContract(t *testing.T) {
 		"item unfinished":   {encodingRows(0, true), encodingRows(1, false)},
 		"rows missing":      {encodingRows(0, true, mean)},
 		"rows again":        {encodingRows(0, false, mean, mean)},
-		"unknown kind":      {encodingRows(0, true, piece(99, 0, 0, 0, []float32{1}, 1))},
 		"unknown data type": {encodingRows(0, true, &esm2v1.EncodingSlice{Slice: &typev1.TensorSlice{DataType: 99, Shape: []int64{1}}})},
 	} {
 		client := connect(t, serve(t, esm2{encode: saying[encodeRequest](messages...)}))

@@ -25,7 +25,7 @@ func (m Evo2) Forwards(
 	ctx context.Context, request *evo2v1.StreamForwardRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*evo2v1.ForwardResult], error] {
 	stream := messages(ctx, m.StreamForward, request, options)
-	return collected[evo2Forward, *evo2v1.ForwardResult](stream, len(request.GetItems()))
+	return collected[evo2Forward, *evo2v1.ForwardResult](stream, idsOf(request.GetItems()))
 }
 
 // SequenceScores reads StreamScoreSequences: the score of each sequence with whatever was asked for
@@ -34,7 +34,7 @@ func (m Evo2) SequenceScores(
 	ctx context.Context, request *evo2v1.StreamScoreSequencesRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*evo2v1.SequenceScore], error] {
 	stream := messages(ctx, m.StreamScoreSequences, request, options)
-	return collected[evo2Score, *evo2v1.SequenceScore](stream, len(request.GetItems()))
+	return collected[evo2Score, *evo2v1.SequenceScore](stream, idsOf(request.GetItems()))
 }
 
 // VariantScores reads StreamScoreVariants: all scores of each reference, in order of the items.
@@ -42,7 +42,7 @@ func (m Evo2) VariantScores(
 	ctx context.Context, request *evo2v1.StreamScoreVariantsRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*evo2v1.VariantScores], error] {
 	stream := messages(ctx, m.StreamScoreVariants, request, options)
-	return collected[evo2Variants, *evo2v1.VariantScores](stream, len(request.GetItems()))
+	return collected[evo2Variants, *evo2v1.VariantScores](stream, idsOf(request.GetItems()))
 }
 
 // Scans reads StreamScanVariants: all rows of each region, in order of the items. Its arrays are
@@ -51,7 +51,7 @@ func (m Evo2) Scans(
 	ctx context.Context, request *evo2v1.StreamScanVariantsRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*evo2v1.ScanRows], error] {
 	stream := messages(ctx, m.StreamScanVariants, request, options)
-	return collected[evo2Scan, *evo2v1.ScanRows](stream, len(request.GetItems()))
+	return collected[evo2Scan, *evo2v1.ScanRows](stream, idsOf(request.GetItems()))
 }
 
 // Events reads StreamGenerate as it comes: each sample has one start, its tokens in order, and one

@@ -48,8 +48,16 @@ func messages[R, M any](
 // itemMessage is what the messages of every bulk stream have in common.
 type itemMessage interface {
 	GetItemIndex() int32
-	GetId() string
 	GetFailed() *statuspb.Status
+}
+
+// idsOf are the names that the caller gave the items.
+func idsOf[I interface{ GetId() string }](items []I) []string {
+	ids := make([]string, len(items))
+	for i, item := range items {
+		ids[i] = item.GetId()
+	}
+	return ids
 }
 
 // collector takes the messages of one item, and gives its value with the last of them. Its zero
@@ -61,19 +69,19 @@ type collector[C, M, T any] interface {
 
 // collected puts the items of a stream together: in order, each with exactly one end.
 func collected[C, T any, M itemMessage, P collector[C, M, T]](
-	messages iter.Seq2[M, error], numItems int,
+	messages iter.Seq2[M, error], ids []string,
 ) iter.Seq2[Item[T], error] {
 	return func(yield func(Item[T], error) bool) {
 		next, item := 0, P(new(C))
 		for message, err := range messages {
-			if err == nil && (int(message.GetItemIndex()) != next || next == numItems) {
+			if err == nil && (int(message.GetItemIndex()) != next || next == len(ids)) {
 				err = brokenAnswer("it names item %d, not %d", message.GetItemIndex(), next)
 			}
 			if err != nil {
 				yield(Item[T]{}, err)
 				return
 			}
-			result := Item[T]{Index: next, ID: message.GetId()}
+			result := Item[T]{Index: next, ID: ids[next]}
 			last := true
 			if failed := message.GetFailed(); failed != nil {
 				result.Err = FromStatus(failed)
@@ -89,7 +97,7 @@ func collected[C, T any, M itemMessage, P collector[C, M, T]](
 			}
 			next, item = next+1, new(C)
 		}
-		if next < numItems {
+		if next < len(ids) {
 			yield(Item[T]{}, brokenAnswer("it ended without item %d", next))
 		}
 	}

@@ -25,7 +25,7 @@ func (m ProGen2) SequenceScores(
 	ctx context.Context, request *progen2v1.StreamScoreSequencesRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*progen2v1.SequenceScore], error] {
 	stream := messages(ctx, m.StreamScoreSequences, request, options)
-	return collected[progen2Score, *progen2v1.SequenceScore](stream, len(request.GetItems()))
+	return collected[progen2Score, *progen2v1.SequenceScore](stream, idsOf(request.GetItems()))
 }
 
 // Events reads StreamGenerate as it comes: each sample has one start, its tokens in order, and one
