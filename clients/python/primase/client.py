@@ -18,7 +18,10 @@ from primase.transport import RequestT, ResponseT, Transport
 
 
 class Client:
-    """A connection to one server, safe to use from several threads. Close it, or use `with`."""
+    """A connection to one server, safe to use from several threads. Close it, or use `with`.
+
+    Every call raises a `PrimaseError`, or a kind of it, where it fails as a whole.
+    """
 
     def __init__(self, channel: grpc.Channel, transport: Transport) -> None:
         self._channel = channel
@@ -26,7 +29,9 @@ class Client:
         self._models = ModelServiceStub(channel)
 
     def models(self, family: FamilyName | None = None) -> list[Model]:
-        """The models served there in order of name, also those that are still loading."""
+        """The models served there in order of name, also those that are still loading: state,
+        limits in tokens and bytes, defaults, weights. `family` leaves the others out.
+        """
         models: list[Model] = []
         page_token = ""
         while True:
@@ -37,7 +42,9 @@ class Client:
                 return models
 
     def model(self, name: str) -> Model:
-        """One model with its layers and vocabulary. Raises UnknownModel."""
+        """One model, with its layers and the tokens of its vocabulary in order of the columns of
+        `logits`. Its `num_queued_tokens` wait or run now. Raises UnknownModel.
+        """
         return self._transport.call(self._models.GetModel, GetModelRequest(model=name)).model
 
     def estimate(
@@ -52,7 +59,18 @@ class Client:
         num_samples: int = 0,
         dtype: DataTypeName = "float32",
     ) -> EstimateResponse:
-        """What a request of these lengths would cost, and whether it fits."""
+        """What a request would cost, told from its lengths alone: tokens that admission would
+        charge, bytes of the numbers in the answer, whether it fits, and the longest sequence that
+        does.
+
+        sequence_lengths: of each sequence, in residues or bases.
+        outputs: those that cost more than a mean, by the names that `encode` takes.
+        num_layers, num_attention_maps: asked for; 0 is one layer.
+        num_new_tokens, num_samples: of a generation, for each prompt.
+        dtype: type of the numbers in the answer.
+
+        Raises UnknownModel, and InvalidRequest for lengths or outputs that the model does not have.
+        """
         request = estimate_request(
             model,
             sequence_lengths,
@@ -118,7 +136,8 @@ def connect(
 
     token: sent with every call as a bearer token.
     tls: encryption; without it the connection is in clear.
-    timeout_s: deadline of each request, of which a long call makes several.
+    timeout_s: deadline of each request in seconds, of which a long call makes several; None waits
+        for as long as it takes.
     retry: when to try again; None never does.
     """
     options = channel_options(retry)
