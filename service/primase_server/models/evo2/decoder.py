@@ -1,296 +1,286 @@
 """Decoding: the next token of many sequences at once, their states side by side in slots.
 
 The same formulas as `model.py` for a single token, where little is computed and much is called: so
-everything that sequences share is one operation for all of them, and filters whose past has a fixed
-length are read and written by slot. Only attention goes by sequence, each over its own past.
+everything that sequences share is one operation for all of them, on tensors that stay where they
+are. A step is a row of pieces with an attention between any two of them. Pieces are recorded on a
+GPU, once for each number of rows, and replayed; attention (`slot_attention.py`) never is. Nothing
+here waits for the device.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from primase_server.models.causal_attention import attend
+from primase_server.models.device_graph import filled_up, recorded, replays
 from primase_server.models.evo2.attention import rotary_angles, rotary_tables
-from primase_server.models.evo2.hyena import (
-    MediumConvolution,
-    ModalConvolution,
-    ShortConvolution,
-)
-from primase_server.models.evo2.model import (
-    AttentionMixer,
-    Block,
-    Evo2,
-    HyenaMixer,
-    Mlp,
-    rms_norm,
-)
-from primase_server.models.evo2.state import ConvolutionState, SequenceState
-from primase_server.models.key_values import KeyValues
+from primase_server.models.evo2.model import AttentionMixer, Block, Evo2, rms_norm
+from primase_server.models.evo2.slot_attention import Attending
+from primase_server.models.evo2.slot_filters import Filtering
+from primase_server.models.evo2.slot_rows import Rows, range_of
+from primase_server.models.evo2.state import SequenceState
 from primase_server.models.linear import gelu_
-from primase_server.models.rotary import rotate
 
 _FIRST_SLOTS = 8
 
-
-class Mixing(Protocol):
-    """The mixer of one block, and the past of every slot in it."""
-
-    def put(self, slot: int, state: SequenceState) -> None:
-        """Take over the past of a sequence."""
-
-    def drop(self, slot: int) -> None:
-        """Let go of what only that slot needs; the rest is written over by the next."""
-
-    def grow(self, num_slots: int) -> None:
-        """Have room for so many."""
-
-    def mix(self, h: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """h: [rows, width] of the tokens in those slots -> [rows, width]; the pasts move on."""
+Mixing = Filtering | Attending
+Slots = tuple[int, ...]
 
 
 class Decoder:
-    """Slots for sequences that are continued token by token; `pad` is nobody's, to fill up rows.
+    """Slots for sequences that are continued token by token.
 
     `free` may be called from any thread, also during a step in which the slot has no part.
     """
 
     def __init__(self, model: Evo2) -> None:
         self._model = model
-        self._positions = torch.zeros(0, dtype=torch.int64)
-        self._mixings: list[Mixing] = [_mixing(block, model) for block in model.blocks]
+        self._devices = tuple(dict.fromkeys(block.device for block in model.blocks))
+        self._rotaries = _distinct_rotaries(model)
+        mixings = [self._mixing(block) for block in model.blocks]
+        self._filterings = [mixing for mixing in mixings if isinstance(mixing, Filtering)]
+        self._attendings = [mixing for mixing in mixings if isinstance(mixing, Attending)]
+        self._pieces = _pieces(model, mixings)
+        self._is_recorded = len(self._devices) == 1 and replays(model.device)
+        self._lanes: dict[int, Lane] = {}
+        self._positions: list[int] = []
         self._free: list[int] = []
+        self._live: set[int] = set()
         self._grow(_FIRST_SLOTS)
-        self.pad = self._free.pop()
+
+    @property
+    def num_slots(self) -> int:
+        """Slots there are, free ones too; one more is nobody's, to fill up rows."""
+        return len(self._positions) - 1
 
     def put(self, state: SequenceState) -> int:
         """Give a sequence a slot; its state must not be used any more."""
         if not self._free:
-            self._grow(2 * len(self._positions))
-        slot = self._free.pop()
+            self._grow(2 * self.num_slots)
+        slot = heappop(self._free)
+        self._live.add(slot)
         self._positions[slot] = state.num_tokens
-        for mixing in self._mixings:
-            mixing.put(slot, state)
+        for filtering in self._filterings:
+            filtering.put(slot, state.convolution(filtering.layer), state.num_tokens)
+        for attending in self._attendings:
+            attending.put(slot, state.key_values(attending.layer))
         return slot
 
     def free(self, slot: int) -> None:
         """Nobody will ask for the slot again."""
-        for mixing in self._mixings:
-            mixing.drop(slot)
-        self._free.append(slot)
+        for attending in self._attendings:
+            attending.drop(slot)
+        self._live.discard(slot)
+        heappush(self._free, slot)
 
     @torch.inference_mode()
-    def step(self, token_ids: Sequence[int], slots: Sequence[int]) -> Tensor:
-        """Read one token in each slot: rows behind the final norm, [rows, width]."""
-        model, index = self._model, torch.tensor(slots)
-        positions = self._positions[index]
-        self._positions[index] += 1
-        ids, index = torch.tensor(token_ids).to(model.device), index.to(model.device)
-        x = F.embedding(ids, model.embedding)
-        for block, mixing in zip(model.blocks, self._mixings, strict=True):
-            if x.device != block.device:
-                x, index = x.to(block.device), index.to(block.device)
-            x += mixing.mix(rms_norm(x, block.pre_norm, block.eps), index, positions)
-            x += _feed_forward(block.mlp, rms_norm(x, block.post_norm, block.eps))
-        return rms_norm(x, model.final_norm, model.config.eps)
+    def step(
+        self, token_ids: Sequence[int], slots: Sequence[int], block_rows: int | None = None
+    ) -> list[Tensor]:
+        """Read one token in each slot: the logits after it, [vocabulary] float32 of each.
+
+        With `block_rows` they are computed so many rows at a time, filled up: the same bits,
+        whatever else there is. A slot may be named once.
+        """
+        token_of = dict(zip(slots, token_ids, strict=True))
+        found: dict[int, Tensor] = {}
+        for placed in self._placed(slots, block_rows):
+            logits = self._step(placed, token_of)
+            found |= dict(zip(placed, logits.unbind(), strict=True))
+        for slot in slots:
+            self._positions[slot] += 1
+        return [found[slot] for slot in slots]
+
+    def _step(self, placed: Slots, token_of: dict[int, int]) -> Tensor:
+        lane = self._lane(len(placed))
+        positions = [self._positions[slot] for slot in placed]
+        inputs = torch.tensor([[token_of.get(slot, 0) for slot in placed], placed, positions])
+        lane.load(inputs, None if self._is_recorded else range_of(placed))
+        owned = [slot if slot in token_of else self.num_slots for slot in placed]
+        for piece, attending in zip(lane.pieces, self._attendings, strict=False):
+            attending.attend(qkv := piece(), owned, lane.rows[qkv.device].mixed)
+        logits = lane.pieces[-1]()
+        return logits.clone() if self._is_recorded else logits
+
+    def _placed(self, slots: Sequence[int], block_rows: int | None) -> Iterator[Slots]:
+        """The slots of each step, in rows; those of nobody fill up and are left to themselves."""
+        ordered = sorted(slots)
+        if self._is_recorded:
+            most = block_rows or filled_up(len(slots))
+            yield from self._filled(ordered, most)
+        elif block_rows is None:
+            yield self._span(ordered, ordered[0], ordered[-1] + 1, 2 * len(slots))
+        else:
+            rest: list[int] = []
+            for number in dict.fromkeys(slot // block_rows for slot in ordered):
+                first = number * block_rows
+                block = [slot for slot in ordered if slot // block_rows == number]
+                span = self._span(block, first, first + block_rows, block_rows)
+                if len(span) == block_rows:
+                    yield span
+                else:
+                    rest += block
+            yield from self._filled(rest, block_rows)
+
+    def _span(self, slots: Sequence[int], first: int, stop: int, most: int) -> Slots:
+        """All slots in between, where no other sequence is and they are not too many.
+
+        A range of slots is worked on where it lies, without copies.
+        """
+        others = self._live.intersection(range(first, stop)).difference(slots)
+        if others or stop - first > most or stop > self.num_slots:
+            return tuple(slots)
+        return tuple(range(first, stop))
+
+    def _filled(self, slots: Sequence[int], num_rows: int) -> Iterator[Slots]:
+        for start in range(0, len(slots), num_rows):
+            some = slots[start : start + num_rows]
+            yield (*some, *(self.num_slots for _ in range(num_rows - len(some))))
+
+    def _lane(self, num_rows: int) -> "Lane":
+        if (lane := self._lanes.get(num_rows)) is None:
+            lane = Lane(self._model, num_rows, self._devices)
+            lane.load(
+                torch.full((3, num_rows), self.num_slots) * torch.tensor([[0], [1], [0]]), None
+            )
+            for piece in self._pieces:
+                work = lane.work(piece, self._rotaries)
+                lane.pieces.append(recorded(work, self._devices[0]) if self._is_recorded else work)
+            self._lanes[num_rows] = lane
+        return lane
 
     def _grow(self, num_slots: int) -> None:
-        first = len(self._positions)
-        self._positions = F.pad(self._positions, (0, num_slots - first))
-        self._free += range(num_slots - 1, first - 1, -1)
-        for mixing in self._mixings:
-            mixing.grow(num_slots)
+        first = max(0, self.num_slots)
+        self._positions[first:] = [0] * (num_slots + 1 - first)
+        for slot in range(first, num_slots):
+            heappush(self._free, slot)
+        for filtering in self._filterings:
+            filtering.grow(num_slots + 1)
+        self._lanes.clear()  # what is recorded is of the tensors before
+
+    def _mixing(self, block: Block) -> Mixing:
+        mixer = block.mixer
+        if isinstance(mixer, AttentionMixer):
+            return Attending(mixer, _rotary_index(mixer, self._rotaries))
+        return Filtering(mixer, self._model.new_state().convolution(block.layer))
 
 
-def _feed_forward(mlp: Mlp, h: Tensor) -> Tensor:
-    first, second = mlp.up(h).chunk(2, dim=1)
-    return mlp.down((gelu_(first) if mlp.has_gelu else first) * second)
+@dataclass(frozen=True)
+class Piece:
+    """From the out-product of one attention to the queries, keys and values of the next.
 
-
-class Filtering:
-    """A hyena block. `filter` is its inner convolution, one token of each sequence at a time."""
-
-    def __init__(self, mixer: HyenaMixer, filter_: "Filter", empty: ConvolutionState) -> None:
-        self._mixer, self._filter = mixer, filter_
-        self._short = empty.short[None].repeat(0, 1, 1)
-
-    def put(self, slot: int, state: SequenceState) -> None:
-        """See Mixing."""
-        past = state.convolution(self._mixer.layer)
-        self._short[slot] = past.short
-        self._filter.put(slot, past.inner, state.num_tokens)
-
-    def drop(self, slot: int) -> None:
-        """See Mixing."""
-
-    def grow(self, num_slots: int) -> None:
-        """See Mixing."""
-        self._short = _with_rows(self._short, num_slots)
-        self._filter.grow(num_slots)
-
-    def mix(self, h: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """See Mixing."""
-        z = self._mixer.project(h)
-        window = torch.cat([self._short[slots], z[:, None]], dim=1)
-        self._short[slots] = window[:, 1:]
-        filtered = (window.float() * self._mixer.short_taps).sum(1).to(h.dtype)
-        x2, x1, v = filtered.chunk(3, dim=1)
-        y = self._filter.next(x1 * v, slots, positions)
-        return self._mixer.out(y.mul_(x2)).add_(self._mixer.out_bias)
-
-
-class Filter(Protocol):
-    """An inner convolution with the past of every slot."""
-
-    def put(self, slot: int, inner: Tensor, num_tokens: int) -> None:
-        """inner: as ConvolutionState holds it, after so many tokens."""
-
-    def grow(self, num_slots: int) -> None:
-        """Have room for so many."""
-
-    def next(self, u: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """u: [rows, width] -> y of the same shape and dtype; the pasts move on."""
-
-
-class ShortFilter:
-    """HCS: the last six inputs of a slot lie in order."""
-
-    def __init__(self, convolution: ShortConvolution, inner: Tensor) -> None:
-        self._taps = convolution.taps
-        self._past = inner[None].repeat(0, 1, 1)
-
-    def put(self, slot: int, inner: Tensor, num_tokens: int) -> None:
-        """See Filter."""
-        self._past[slot] = inner
-
-    def grow(self, num_slots: int) -> None:
-        """See Filter."""
-        self._past = _with_rows(self._past, num_slots)
-
-    def next(self, u: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """See Filter."""
-        window = torch.cat([self._past[slots], u[:, None]], dim=1)
-        self._past[slots] = window[:, 1:]
-        return (window.float() * self._taps).sum(1).to(u.dtype)
-
-
-class MediumFilter:
-    """HCM: the last 128 inputs of a slot lie in a ring, so that none is ever moved.
-
-    With p the place of the newest input, y = sum_j ring[j] h[(p - j) mod 128]: the taps are turned
-    instead, once for each place, and those of a group are shared by its channels.
+    `after` and `before` are None at the ends, where the embedding is and where the logits are.
     """
 
-    def __init__(self, convolution: MediumConvolution, inner: Tensor) -> None:
-        groups, size = convolution.taps.shape
-        places = torch.arange(size, device=inner.device)
-        turned = (places[:, None] - places) % size  # [p, j]
-        self._taps = convolution.taps[:, turned].transpose(0, 1).contiguous()  # [p, groups, j]
-        self._skip = convolution.skip
-        self._ring = inner.new_zeros(0, groups, size, inner.shape[1] // groups)
+    model: Evo2
+    after: tuple[Block, Attending] | None
+    filterings: tuple[tuple[Block, Filtering], ...]
+    before: tuple[Block, Attending] | None
 
-    def put(self, slot: int, inner: Tensor, num_tokens: int) -> None:
-        """See Filter."""
-        _, groups, size, channels = self._ring.shape
-        times = torch.arange(num_tokens - len(inner), num_tokens, device=inner.device)
-        self._ring[slot].index_copy_(
-            1, times % size, inner.view(-1, groups, channels).transpose(0, 1)
-        )
-
-    def grow(self, num_slots: int) -> None:
-        """See Filter."""
-        self._ring = _with_rows(self._ring, num_slots)
-
-    def next(self, u: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """See Filter."""
-        _, groups, size, channels = self._ring.shape
-        places = (positions % size).to(u.device)
-        self._ring[slots, :, places] = u.view(-1, groups, channels)
-        ring = self._ring[slots].float().view(-1, size, channels)
-        taps = self._taps[places].view(-1, 1, size)
-        y = torch.bmm(taps, ring).view(u.shape)
-        return y.addcmul_(u, self._skip).to(u.dtype)
+    def __call__(self, lane: "Lane") -> Tensor:
+        """What the next attention asks: [rows, 3, heads, 1, head_dim]; or the logits."""
+        if self.after is None:
+            rows = lane.rows[self.model.device]
+            rows.x.copy_(F.embedding(rows.token_ids, self.model.embedding))
+        else:
+            block, attending = self.after
+            rows = lane.rows[block.device]
+            rows.x += attending.out(rows)
+            _feed_forward(block, rows)
+        for block, filtering in self.filterings:
+            rows = lane.moved(rows, block.device)
+            rows.x += filtering.mix(rms_norm(rows.x, block.pre_norm, block.eps), rows)
+            _feed_forward(block, rows)
+        if self.before is not None:
+            block, attending = self.before
+            rows = lane.moved(rows, block.device)
+            h = rms_norm(rows.x, block.pre_norm, block.eps)
+            return attending.queries_keys_values(h, rows)
+        model = self.model
+        return model.logits(rms_norm(rows.x, model.final_norm, model.config.eps))
 
 
-class ModalFilter:
-    """HCL: S <- exp(log_pole) S + u by mode, and y = sum_s residue_s S_s + D u, in float32."""
+class Lane:
+    """So many rows on every device, and the pieces of a step over them."""
 
-    def __init__(self, convolution: ModalConvolution, inner: Tensor) -> None:
-        self._decay = convolution.log_poles.exp()
-        self._residues, self._skip = convolution.residues, convolution.skip
-        self._modes = inner[None].repeat(0, 1, 1)
+    def __init__(self, model: Evo2, num_rows: int, devices: Sequence[torch.device]) -> None:
+        width, dtype = model.config.width, model.dtype
+        self._config = model.config
+        self.rows = {device: Rows(num_rows, width, dtype, device) for device in devices}
+        self.pieces: list[Callable[[], Tensor]] = []
 
-    def put(self, slot: int, inner: Tensor, num_tokens: int) -> None:
-        """See Filter."""
-        self._modes[slot] = inner
+    def load(self, inputs: Tensor, view: slice | None) -> None:
+        """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
+        for rows in self.rows.values():
+            rows.load(inputs, view)
 
-    def grow(self, num_slots: int) -> None:
-        """See Filter."""
-        self._modes = _with_rows(self._modes, num_slots)
+    def work(self, piece: Piece, rotaries: Sequence[Tensor]) -> Callable[[], Tensor]:
+        """A piece over these rows; the first also makes what all others know of the positions."""
+        if piece.after is not None:
+            return lambda: piece(self)
 
-    def next(self, u: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """See Filter."""
-        modes = torch.addcmul(u[:, :, None].float(), self._modes[slots], self._decay)
-        self._modes[slots] = modes
-        y = (modes * self._residues).sum(2)
-        return y.add_(u * self._skip.to(u.dtype)).to(u.dtype)
+        def first() -> Tensor:
+            for rows in self.rows.values():
+                rows.places = rows.positions % self._config.hcm_taps
+                rows.rotary = [
+                    rotary_tables(
+                        rotary_angles(rows.positions, inv_freq, self._config.position_scale),
+                        rows.x.dtype,
+                    )
+                    for inv_freq in rotaries
+                    if inv_freq.device == rows.device
+                ]
+            return piece(self)
 
+        return first
 
-class Attending:
-    """An attention block: keys and values of each slot are its own."""
-
-    def __init__(self, mixer: AttentionMixer) -> None:
-        self._mixer = mixer
-        self._pasts: list[KeyValues | None] = []
-
-    def put(self, slot: int, state: SequenceState) -> None:
-        """See Mixing."""
-        self._pasts[slot] = state.key_values(self._mixer.layer)
-
-    def drop(self, slot: int) -> None:
-        """See Mixing."""
-        self._pasts[slot] = None
-
-    def grow(self, num_slots: int) -> None:
-        """See Mixing."""
-        self._pasts += [None] * (num_slots - len(self._pasts))
-
-    def mix(self, h: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
-        """See Mixing."""
-        config = self._mixer.config
-        qkv = self._mixer.qkv(h).view(-1, 3, config.num_heads, config.head_dim)
-        angles = rotary_angles(positions.to(h.device), self._mixer.inv_freq, config.position_scale)
-        qkv[:, :2] = rotate(qkv[:, :2].float(), *rotary_tables(angles, h.dtype))
-        by_head = qkv[:, :, :, None]  # [rows, 3, heads, 1, head_dim]
-        mixed = torch.zeros_like(h)
-        for row, slot in enumerate(slots.tolist()):
-            if (past := self._pasts[slot]) is not None:
-                mixed[row] = attend(by_head[row, 0], by_head[row, 1:], past).flatten()
-        return self._mixer.out(mixed)
+    def moved(self, rows: Rows, device: torch.device) -> Rows:
+        """The rows on that device, with what is in the residual stream."""
+        if rows.device == device:
+            return rows
+        there = self.rows[device]
+        there.x.copy_(rows.x)
+        return there
 
 
-def _mixing(block: Block, model: Evo2) -> Mixing:
-    mixer = block.mixer
-    if isinstance(mixer, AttentionMixer):
-        return Attending(mixer)
-    empty = model.new_state().convolution(block.layer)
-    return Filtering(mixer, _filter(mixer, empty.inner), empty)
+def _feed_forward(block: Block, rows: Rows) -> None:
+    mlp = block.mlp
+    first, second = mlp.up(rms_norm(rows.x, block.post_norm, block.eps)).chunk(2, dim=1)
+    rows.x += mlp.down((gelu_(first) if mlp.has_gelu else first) * second)
 
 
-def _filter(mixer: HyenaMixer, inner: Tensor) -> Filter:
-    convolution = mixer.convolution
-    if isinstance(convolution, ShortConvolution):
-        return ShortFilter(convolution, inner)
-    if isinstance(convolution, MediumConvolution):
-        return MediumFilter(convolution, inner)
-    assert isinstance(convolution, ModalConvolution)
-    return ModalFilter(convolution, inner)
+def _pieces(model: Evo2, mixings: Sequence[Mixing]) -> list[Piece]:
+    pieces: list[Piece] = []
+    after: tuple[Block, Attending] | None = None
+    filterings: list[tuple[Block, Filtering]] = []
+    for block, mixing in zip(model.blocks, mixings, strict=True):
+        if isinstance(mixing, Filtering):
+            filterings.append((block, mixing))
+            continue
+        pieces.append(Piece(model, after, tuple(filterings), (block, mixing)))
+        after, filterings = (block, mixing), []
+    return [*pieces, Piece(model, after, tuple(filterings), None)]
 
 
-def _with_rows(x: Tensor, num_rows: int) -> Tensor:
-    """x with zero rows behind it."""
-    larger = x.new_zeros(num_rows, *x.shape[1:])
-    larger[: len(x)] = x
-    return larger
+def _distinct_rotaries(model: Evo2) -> list[Tensor]:
+    """The frequencies of all attention blocks, each once on a device: mostly there is one."""
+    distinct: list[Tensor] = []
+    for block in model.blocks:
+        if isinstance(block.mixer, AttentionMixer):
+            inv_freq = block.mixer.inv_freq
+            if not any(_is_same(inv_freq, known) for known in distinct):
+                distinct.append(inv_freq)
+    return distinct
+
+
+def _rotary_index(mixer: AttentionMixer, rotaries: Sequence[Tensor]) -> int:
+    """Of its frequencies among those on its device."""
+    here = [known for known in rotaries if known.device == mixer.inv_freq.device]
+    return next(i for i, known in enumerate(here) if _is_same(known, mixer.inv_freq))
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    return a.device == b.device and torch.equal(a, b)

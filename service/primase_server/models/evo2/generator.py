@@ -89,12 +89,9 @@ class Evo2Generator:
         """
         chunks = [read for read in reads if not read.is_drawn]
         drawn = [read for read in reads if read.is_drawn]
-        last_rows = self._read(chunks, give_way) | self._decode(drawn)
-        rows = [last_rows[id(read)] for read in reads if read.wants_logits]
-        if not rows:
-            return torch.empty(0, self._model.config.vocabulary_size)
-        # not all at once: how a product rounds may depend on how many rows it has
-        return torch.cat([self._model.logits(row[None]) for row in rows])
+        found = self._read(chunks, give_way) | self._decode(drawn)
+        rows = [found[id(read)] for read in reads if read.wants_logits]
+        return torch.stack(rows) if rows else torch.empty(0, self._model.config.vocabulary_size)
 
     def _read(self, reads: Sequence[Read], give_way: Callable[[], None]) -> dict[int, Tensor]:
         """Each chunk by itself, so that it is read alike whatever else there is."""
@@ -106,26 +103,20 @@ class Evo2Generator:
                 [torch.tensor(read.token_ids)], [state], GivingWay(self._model.config, give_way)
             )
             assert rows is not None
-            found[id(read)] = rows[-1]
+            if read.wants_logits:
+                found[id(read)] = self._model.logits(rows[-1:])[0]
         return found
 
     def _decode(self, reads: Sequence[Read]) -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}
-        invariant = [read for read in reads if read.is_invariant]
-        for start in range(0, len(invariant), INVARIANT_ROWS):
-            block = invariant[start : start + INVARIANT_ROWS]
-            found |= self._decode_block(block, INVARIANT_ROWS)
-        others = [read for read in reads if not read.is_invariant]
-        return found | (self._decode_block(others, len(others)) if others else {})
-
-    def _decode_block(self, reads: Sequence[Read], num_rows: int) -> dict[int, Tensor]:
-        num_empty = num_rows - len(reads)
-        slots = [self._slot(_running(read.state)) for read in reads]
-        token_ids = [read.token_ids[0] for read in reads]
-        rows = self._decoder.step(
-            token_ids + [0] * num_empty, slots + [self._decoder.pad] * num_empty
-        )
-        return {id(read): row for read, row in zip(reads, rows, strict=False)}
+        for is_invariant, block_rows in ((True, INVARIANT_ROWS), (False, None)):
+            some = [read for read in reads if read.is_invariant is is_invariant]
+            if some:
+                slots = [self._slot(_running(read.state)) for read in some]
+                token_ids = [read.token_ids[0] for read in some]
+                logits = self._decoder.step(token_ids, slots, block_rows)
+                found |= {id(read): row for read, row in zip(some, logits, strict=True)}
+        return found
 
     def _slot(self, running: Running) -> int:
         if running.slot is None:

@@ -1,0 +1,69 @@
+"""The rows of one decoding step, and what slots hold for them.
+
+A row is one token of the sequence in one slot. Everything lies in tensors that stay where they are,
+so that a GPU may record what is done with them and repeat it for other tokens.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from primase_server.models.device_graph import sent
+from primase_server.models.evo2.attention import Rotary
+
+
+class Rows:
+    """So many rows on one device.
+
+    x: [rows, width], the residual stream. mixed: [rows, width], what attention has found.
+    view: the slots as a range, where they are one; None where `slots` alone tells.
+    places, rotary: of the positions, for those blocks that ask; see `Decoder`.
+    """
+
+    def __init__(self, num_rows: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.device = device
+        self._inputs = torch.zeros(3, num_rows, dtype=torch.int64, device=device)
+        self.token_ids, self.slots, self.positions = self._inputs
+        self.x = torch.zeros(num_rows, width, dtype=dtype, device=device)
+        self.mixed = torch.zeros_like(self.x)
+        self.view: slice | None = None
+        self.places = self.positions
+        self.rotary: list[Rotary] = []
+
+    def load(self, inputs: Tensor, view: slice | None) -> None:
+        """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
+        self._inputs.copy_(sent(inputs, self.device), non_blocking=True)
+        self.view = view
+
+
+class Past:
+    """One tensor with a row for every slot."""
+
+    def __init__(self, like: Tensor) -> None:
+        """Zeros of the shape, dtype and device of what one slot holds."""
+        self.all = like.new_zeros(0, *like.shape)
+
+    def grow(self, num_slots: int) -> None:
+        """Have room for so many; those there are keep what they hold."""
+        larger = self.all.new_zeros(num_slots, *self.all.shape[1:])
+        larger[: len(self.all)] = self.all
+        self.all = larger
+
+    def of(self, rows: Rows) -> Tensor:
+        """[rows, ...]: the slots themselves where they are a range, else a copy."""
+        return self.all.index_select(0, rows.slots) if rows.view is None else self.all[rows.view]
+
+    def keep(self, rows: Rows, values: Tensor) -> None:
+        """values: [rows, ...], what the slots hold from now on."""
+        if rows.view is None:
+            self.all.index_copy_(0, rows.slots, values)
+        else:
+            self.all[rows.view].copy_(values)
+
+
+def range_of(slots: Sequence[int]) -> slice | None:
+    """The slots as a range, if they follow one another."""
+    first = slots[0]
+    is_range = all(slot == first + index for index, slot in enumerate(slots))
+    return slice(first, first + len(slots)) if is_range else None
