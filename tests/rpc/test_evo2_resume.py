@@ -84,15 +84,24 @@ def test_a_stop_sequence_is_found_across_the_break(live: Live) -> None:
     assert found.finished.reason == generation_pb2.FINISH_REASON_STOP_SEQUENCE
 
 
-def test_what_is_over_has_no_rest(live: Live) -> None:
+def test_what_is_over_has_nothing_but_an_end(live: Live) -> None:
     pair = whole(live, seeded(8, NUM_TOKENS))[0, 0]
     text, token = broken_after(pair, len(pair.tokens))
     stopped = seeded(8, NUM_TOKENS + 1, stop_sequences=[pair.text[-3:]])
-    for asked in (seeded(8, NUM_TOKENS), stopped):
-        request = stream_request(PROMPTS[0] + text, options=asked, resume_token=token)
-        found = refusal(lambda request=request: live.evo2.StreamGenerate(request))  # type: ignore[misc]
-        assert "nothing is left" in found.message
-        assert list(found.fields) == ["resume_token"]
+    length, stop = (
+        generation_pb2.FINISH_REASON_LENGTH,
+        generation_pb2.FINISH_REASON_STOP_SEQUENCE,
+    )
+    for asked, reason in ((seeded(8, NUM_TOKENS), length), (stopped, stop)):
+        found = rest(live, PROMPTS[0] + text, token, asked)
+        assert found.tokens == []
+        assert found.started is not None
+        assert (found.started.seed, found.started.num_prompt_tokens) == (8, len(PROMPTS[0]))
+        assert found.finished is not None
+        assert found.finished.reason == reason
+        assert found.finished.usage.num_generated_tokens == 0
+        assert found.finished.mass_outside_alphabet == 0
+    assert_all_is_freed(live)
 
 
 def test_what_does_not_belong_to_the_token_is_refused(live: Live) -> None:

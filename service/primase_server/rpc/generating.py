@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -48,7 +48,8 @@ class Generation(Generic[End]):
 
     texts: the prompts in order of reading, a bad one empty. spelled: the text of tokens, a
     character for each; is_exact: whether that text is read as those tokens. ended: what is told of
-    an end. revision: of the weights.
+    an end. revision: of the weights. is_end_alone: the caller has the one token that the job makes,
+    and is told nothing but the end behind it.
     """
 
     job: GenerationJob
@@ -57,6 +58,7 @@ class Generation(Generic[End]):
     is_exact: Callable[[str, Sequence[int]], bool]
     ended: Callable[[Finished, pb.GenerationFinished], End]
     revision: str
+    is_end_alone: bool = False
 
     def started(self, event: Started) -> pb.GenerationStarted:
         """The first message of a pair."""
@@ -71,6 +73,8 @@ class Generation(Generic[End]):
 
     def finished(self, event: Finished, num_prompt_tokens: int) -> End:
         """The last message of a pair that ended well."""
+        if self.is_end_alone:
+            event = replace(event, num_new_tokens=0, mass_outside_alphabet=0.0, new_ids=())
         return self.ended(event, messages.finished(event, num_prompt_tokens))
 
 
@@ -169,7 +173,8 @@ class Teller(Generic[End]):
         for event in events:
             pair = event.item_index, event.sample_index
             if isinstance(event, Tokens):
-                pending[pair].append(event)
+                if not self._generation.is_end_alone:
+                    pending[pair].append(event)
                 continue
             if pair in pending:
                 yield self._tokens(pair, pending.pop(pair))

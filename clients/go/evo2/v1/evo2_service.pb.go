@@ -611,7 +611,8 @@ type StreamGenerateRequest struct {
 	Options *GenerateOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
 	// From a broken stream, its sample's last: go on behind it. The request is that of the broken stream, `options.num_tokens`
 	// included, but for one item, whose prompt is the original one followed by all text of the sample up to this token, and for one
-	// sample. What is left is made, with the same draws; the answer calls it item 0, sample 0, and counts what is new.
+	// sample. What is left is made, with the same draws; the answer calls it item 0, sample 0, and counts what is new. Where nothing
+	// is left, it has no `tokens`.
 	ResumeToken   string `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

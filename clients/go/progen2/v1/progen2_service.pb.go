@@ -696,7 +696,8 @@ type StreamGenerateRequest struct {
 	// From a broken stream, its sample's last: go on behind it. The request is that of the broken stream,
 	// `options.max_new_residues` included, but for one item, whose context is the protein so far from N to C (the original context
 	// with all residues of the sample up to this token behind it, or from C to N before it), and for one sample. What is left is
-	// made, with the same draws; the answer calls it item 0, sample 0, and counts what is new.
+	// made, with the same draws; the answer calls it item 0, sample 0, and counts what is new. Where nothing is left, it has no
+	// `tokens`.
 	ResumeToken   string `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

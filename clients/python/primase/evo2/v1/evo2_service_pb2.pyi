@@ -341,7 +341,8 @@ class StreamGenerateRequest(_message.Message):
     resume_token: _builtins.str
     """From a broken stream, its sample's last: go on behind it. The request is that of the broken stream, `options.num_tokens`
     included, but for one item, whose prompt is the original one followed by all text of the sample up to this token, and for one
-    sample. What is left is made, with the same draws; the answer calls it item 0, sample 0, and counts what is new.
+    sample. What is left is made, with the same draws; the answer calls it item 0, sample 0, and counts what is new. Where nothing
+    is left, it has no `tokens`.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerateItem]:

@@ -383,7 +383,8 @@ class StreamGenerateRequest(_message.Message):
     """From a broken stream, its sample's last: go on behind it. The request is that of the broken stream,
     `options.max_new_residues` included, but for one item, whose context is the protein so far from N to C (the original context
     with all residues of the sample up to this token behind it, or from C to N before it), and for one sample. What is left is
-    made, with the same draws; the answer calls it item 0, sample 0, and counts what is new.
+    made, with the same draws; the answer calls it item 0, sample 0, and counts what is new. Where nothing is left, it has no
+    `tokens`.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerateItem]:
