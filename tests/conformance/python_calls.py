@@ -11,7 +11,7 @@ from primase import DnaVariantQuery, Prompt, Sampling, ScanQuery, TokenReport, V
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
 from primase.evo2.v1 import evo2_service_pb2 as evo2_pb2
 from primase.models.v1 import model_service_pb2  # noqa: F401  # its messages are found by name
-from primase.progen2.v1 import progen2_service_pb2  # noqa: F401
+from primase.progen2.v1 import progen2_service_pb2 as progen2_pb2
 from primase.type.v1 import generation_pb2, tensor_pb2
 
 POOL = descriptor_pool.Default()
@@ -46,7 +46,13 @@ def resumption(request: Any, text: str, resume_token: str) -> Message:
     """The rest of one sample, of which `text` has come."""
     again: Any = type(request)()
     again.CopyFrom(request)
-    again.items[0].prompt += text
+    item = again.items[0]
+    if isinstance(again, evo2_pb2.StreamGenerateRequest):
+        item.prompt += text
+    elif again.options.direction == progen2_pb2.DIRECTION_C_TO_N:
+        item.context = text[::-1] + item.context
+    else:
+        item.context += text
     again.resume_token = resume_token
     return again  # type: ignore[no-any-return]
 
@@ -148,6 +154,31 @@ def _evo2_generate(client: Any, request: Any) -> Any:
     )
 
 
+def _progen2_score(client: Any, request: Any) -> Any:
+    return client.progen2(request.model).score(
+        _sequences(request), per_residue=request.include_per_residue
+    )
+
+
+def _progen2_generate(client: Any, request: Any) -> Any:
+    options = request.options
+    given = {
+        name: getattr(options, name)
+        for name in ("max_new_residues", "num_samples")
+        if options.HasField(name)
+    }
+    return client.progen2(request.model).stream(
+        [Prompt(item.context, item.id) for item in request.items],
+        sampling=_sampling(options),
+        direction=_given(progen2_pb2.Direction, options.direction, "n_to_c"),
+        likelihood=options.include_likelihood,
+        stop_sequences=list(options.stop_sequences),
+        alphabet=options.alphabet,
+        report=_report(options.report),
+        **given,
+    )
+
+
 def _sampling(options: Any) -> Sampling | None:
     if not options.HasField("sampling"):
         return None
@@ -181,8 +212,12 @@ _ITEMS: Mapping[tuple[str, str], _Call] = {
     ("evo2", "StreamScoreSequences"): _evo2_score,
     ("evo2", "StreamScoreVariants"): _evo2_variants,
     ("evo2", "StreamScanVariants"): _evo2_scan,
+    ("progen2", "StreamScoreSequences"): _progen2_score,
 }
-_EVENTS: Mapping[tuple[str, str], _Call] = {("evo2", "StreamGenerate"): _evo2_generate}
+_EVENTS: Mapping[tuple[str, str], _Call] = {
+    ("evo2", "StreamGenerate"): _evo2_generate,
+    ("progen2", "StreamGenerate"): _progen2_generate,
+}
 
 
 def _sequences(request: Any) -> list[tuple[str, str]]:

@@ -10,7 +10,15 @@ import numpy as np
 from google.protobuf.json_format import ParseDict
 from numpy.typing import NDArray
 
-from primase import Failed, Finished, ItemResult, PrimaseError, Started, Tokens
+from primase import (
+    Failed,
+    Finished,
+    ItemResult,
+    PrimaseError,
+    ProteinFinished,
+    Started,
+    Tokens,
+)
 from primase.exceptions import BrokenAnswer
 from primase.generation_results import DETERMINISMS, REASONS, GenerationEvent, TokenValues
 from primase.statuses import from_status
@@ -88,6 +96,8 @@ def item(result: ItemResult[Any]) -> dict[str, Any]:
             of_layers = field.name == "layers"
             for key, one in value.items():
                 arrays[key if of_layers else _path(field.name, key)] = array(one)
+        elif field.name == "likelihood":
+            values |= plain(value)
         elif field.name not in _ARRAYS_OR_NONE:
             values[field.name] = plain(value)
     return {**found, "arrays": arrays, "values": values}
@@ -115,6 +125,7 @@ def event(found: GenerationEvent) -> dict[str, Any]:
                 "reason": found.reason,
                 "num_generated_tokens": found.num_generated_tokens,
                 "mass_outside_alphabet": found.mass_outside_alphabet,
+                **(_protein(found) if isinstance(found, ProteinFinished) else {}),
             }
         case Failed():
             return {"event": "failed", **place, "error": error(found.error)}
@@ -138,13 +149,15 @@ def raw_event(message: Any, num_tokens_before: int = 0) -> Iterator[dict[str, An
     elif kind == "tokens":
         yield {"event": kind, **place, **_tokens(TokenValues.of(message.tokens))}
     elif kind == "finished":
-        usage = message.finished.usage
+        is_protein = hasattr(message.finished, "outcome")
+        outcome = message.finished.outcome if is_protein else message.finished
         yield {
             "event": kind,
             **place,
-            "reason": REASONS.get(message.finished.reason),
-            "num_generated_tokens": num_tokens_before + usage.num_generated_tokens,
+            "reason": REASONS.get(outcome.reason),
+            "num_generated_tokens": num_tokens_before + outcome.usage.num_generated_tokens,
             "mass_outside_alphabet": None,
+            **({"sequence": message.finished.sequence} if is_protein else {}),
         }
     elif kind == "failed":
         yield {"event": kind, **place, "error": error(from_status(message.failed))}
@@ -159,6 +172,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def _protein(found: ProteinFinished) -> dict[str, Any]:
+    return {
+        "sequence": found.sequence,
+        "terminal": found.terminal,
+        "low_complexity_fraction": found.low_complexity_fraction,
+        **({} if found.likelihood is None else {"likelihood": plain(found.likelihood)}),
+    }
 
 
 def _tokens(values: TokenValues) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.certificate import self_signed
 from tests.conformance import scripted
 from tests.e2e import server as live
 
-MODELS = ("esm2-fixture", "evo2-fixture")
+MODELS = ("esm2-fixture", "evo2-fixture", "progen2-fixture")
 
 
 @dataclass(frozen=True)
