@@ -14,7 +14,7 @@ GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-go fuzz lint generate bench bench-esm2 bench-evo2-forward soak clean
+.PHONY: help venv demo test conformance conformance-go fuzz lint generate bench bench-esm2 bench-evo2 bench-evo2-forward soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -25,6 +25,7 @@ help:
 	@echo "make generate  write the generated code from the protos"
 	@echo "make bench     run the short benchmarks; BENCH=name runs one"
 	@echo "make bench-esm2  ESM-2 against its peers, nearly two hours; ARGS=--help tells how to run parts"
+	@echo "make bench-evo2  Evo 2's generation against the official code, and through gRPC, a quarter of an hour"
 	@echo "make bench-evo2-forward  Evo 2's reading against the official code, about an hour"
 	@echo "make soak      long checks of a loaded server, about half an hour; SOAK=name runs one"
 	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
@@ -60,6 +61,9 @@ bench: $(VENV)
 
 bench-esm2: $(VENV)
 	$(BIN)/python -W ignore -m tests.benchmarks.esm2 $(ARGS)
+
+bench-evo2: $(VENV)
+	$(BIN)/python -W ignore -m tests.benchmarks.evo2_generation $(ARGS)
 
 bench-evo2-forward: $(VENV)
 	$(BIN)/python -W ignore -m tests.benchmarks.evo2_forward $(ARGS)

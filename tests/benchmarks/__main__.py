@@ -1,11 +1,11 @@
-"""Run the benchmarks named on the command line, or all but those that take an hour."""
+"""Run the benchmarks named on the command line, or all but those that take long."""
 
 import sys
 
 import tests.benchmarks
 from tests.programs import find_names, run
 
-LONG = {"esm2", "evo2_forward"}
+LONG = {"esm2", "evo2_forward", "evo2_generation"}
 
 
 def main() -> None:

@@ -1,19 +1,22 @@
 """Evo 2 and the official code, each in a process of its own, asked to read sequences."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import yaml
+from numpy.typing import NDArray
 from torch import Tensor
 
 from primase_server.models import cpu_linear
 from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.model import Evo2
+from primase_server.models.evo2.weights import CONFIG
+from tests.benchmarks._workers import Worker
 from tests.models.evo2.reference import build, full_forward, prefill
 from tests.models.evo2.tiny import KEYS, make_state, save
 from tests.resident import watched
@@ -62,48 +65,40 @@ class Way:
     """A process that holds one implementation and reads when told."""
 
     def __init__(self, name: str, shape: str, checkpoint: Path, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, name, shape, checkpoint, threads), daemon=True
-        )
-        self._process.start()
-        assert self._connection.recv() == "ready"
+        self._worker = Worker(_reader, name, shape, checkpoint, threads)
+        self.stop = self._worker.stop
 
     def read(self, kind: str, token_ids: Tensor) -> Reading | None:
         """None where the process died of it, as when memory ends."""
         try:
-            self._connection.send((kind, token_ids.numpy()))
-            reading: Reading = self._connection.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+            reading: Reading = self._worker.ask(kind, token_ids.numpy())
+        except (EOFError, OSError):
             return None
         return reading
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.join()
-
 
 def write_checkpoint(shape: str, folder: Path) -> Path:
-    """Seeded random weights of a shape, in the official layout."""
-    return save(make_state(_keys(shape)), folder / "evo2.pt")
+    """Seeded random weights of a shape, in the official layout, with its `config.yml`."""
+    keys = keys_of(shape)
+    (folder / CONFIG).write_text(yaml.safe_dump(keys))
+    return save(make_state(keys), folder / "evo2.pt")
 
 
-def _keys(shape: str) -> dict[str, Any]:
+def keys_of(shape: str) -> dict[str, Any]:
+    """The shape in the official keys."""
     return {**KEYS, **SHAPES[shape], "max_seqlen": 1 << 20}
 
 
-def _serve(connection: Connection, name: str, shape: str, checkpoint: Path, threads: int) -> None:
+def _reader(
+    name: str, shape: str, checkpoint: Path, threads: int
+) -> Callable[[str, NDArray[np.int64]], Reading]:
     torch.set_num_threads(threads)
     readers = _ours(shape) if name == "Primase" else _official(shape, checkpoint)
-    connection.send("ready")
-    while True:
-        kind, token_ids = connection.recv()
-        connection.send(_measure(readers[kind], torch.from_numpy(token_ids)))
+    return lambda kind, token_ids: _measure(readers[kind], torch.from_numpy(token_ids))
 
 
 def _ours(shape: str) -> Mapping[str, Read]:
-    keys = _keys(shape)
+    keys = keys_of(shape)
     config = Evo2Config.from_mapping(keys)
     make = cpu_linear.choose("auto").kernel.make
     devices = [torch.device("cpu")] * config.num_layers
@@ -126,7 +121,7 @@ def _ours(shape: str) -> Mapping[str, Read]:
 
 
 def _official(shape: str, checkpoint: Path) -> Mapping[str, Read]:
-    network = build(_keys(shape), checkpoint)
+    network = build(keys_of(shape), checkpoint)
 
     def forward(token_ids: Tensor) -> Tensor:
         return full_forward(network, token_ids[None])[0, -1]
