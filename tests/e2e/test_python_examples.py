@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import primase
 from primase import fasta
 from primase.evo2_client import Evo2
 from tests.e2e.environments import PROJECT
@@ -100,3 +101,17 @@ def test_antibodies_are_generated(run: Run) -> None:
     assert perplexities == sorted(perplexities)
     assert len(perplexities) == 2
     assert re.search(r"candidate0: \d+ residues, ended by (length|terminal), \d+ % as", ran.stderr)
+
+
+CODE = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
+PRINTED = ["insulin (32,)", "lac 0 ", "UNKNOWN_LAYER", "(32,)"]
+
+
+@pytest.mark.parametrize(("code", "printed"), zip(CODE, PRINTED, strict=True))
+def test_the_code_of_the_page_runs(
+    code: str, printed: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with primase.connect(server.target, timeout_s=60) as client:
+        names = {"primase": primase, "client": client, "esm2": client.esm2("esm2-650m")}
+        exec(code.replace("localhost:50051", server.target), names)
+    assert printed in capsys.readouterr().out
