@@ -13,6 +13,7 @@ from tests.e2e.server import Server
 
 PROGRAM = """
 import importlib.util, json, sys
+from pathlib import Path
 import primase
 
 with primase.connect(sys.argv[1], timeout_s=60) as client:
@@ -21,6 +22,7 @@ mean = result.value.mean[6]
 json.dump({
     "file": primase.__file__,
     "torch": importlib.util.find_spec("torch") is not None,
+    "typed": Path(primase.__file__).with_name("py.typed").exists(),
     "shape": mean.shape,
     "dtype": str(mean.dtype),
 }, sys.stdout)
@@ -54,7 +56,7 @@ def test_the_wheel_alone_calls_a_server(python: Path, server: Server) -> None:
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert Path(found.pop("file")).is_relative_to(python.parents[1])
-    assert found == {"torch": False, "shape": [32], "dtype": "float32"}
+    assert found == {"torch": False, "typed": True, "shape": [32], "dtype": "float32"}
 
 
 def test_its_dependencies_fit_together(python: Path) -> None:

@@ -107,7 +107,7 @@ CODE = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_t
 PRINTED = ["insulin (32,)", "lac 0 ", "UNKNOWN_LAYER", "(32,)"]
 
 
-@pytest.mark.parametrize(("code", "printed"), zip(CODE, PRINTED, strict=True))
+@pytest.mark.parametrize(("code", "printed"), [*zip(CODE, PRINTED, strict=True)])
 def test_the_code_of_the_page_runs(
     code: str, printed: str, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
