@@ -12,14 +12,19 @@ BUF := .cache/buf/node_modules/.bin/buf
 GRPCURL_VERSION := v1.9.3
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
+JAVA := .cache/bin/conformance-java
+# MAVEN_OPTIONS=-Dgrpc.version=... runs the client with another grpc.
+MAVEN = mvn --batch-mode --quiet --file clients/java/pom.xml -Drevision="$(shell cat VERSION)" $(MAVEN_OPTIONS)
+JAVA_DIST = dist/maven/dev/primase/primase-client/$(shell cat VERSION)
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-go fuzz lint generate bench bench-esm2 bench-evo2 bench-evo2-forward soak clean
+.PHONY: help venv demo test conformance conformance-go conformance-java java dist-java fuzz lint generate bench bench-esm2 bench-evo2 bench-evo2-forward soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
 	@echo "make test      run every test"
 	@echo "make conformance  run the clients of every language that is built against one suite; prints a table"
+	@echo "make java      build the client for Java, and run its own tests"
 	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code from the protos"
@@ -34,10 +39,10 @@ help:
 demo: $(VENV)
 	$(BIN)/primase serve --demo
 
-test: $(VENV) $(GRPCURL) conformance-go
+test: $(VENV) $(GRPCURL) conformance-go conformance-java
 	$(BIN)/python -m pytest
 
-conformance: $(VENV) conformance-go
+conformance: $(VENV) conformance-go conformance-java
 	$(BIN)/python -m tests.conformance
 
 fuzz: $(VENV)
@@ -72,7 +77,7 @@ soak: $(VENV)
 	$(BIN)/python -W ignore -m tests.soak $(SOAK)
 
 clean:
-	rm -rf .venv .cache .hypothesis $(PROJECTS:=/dist)
+	rm -rf .venv .cache .hypothesis $(PROJECTS:=/dist) dist clients/java/*/target
 	find clients gateway service tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv: $(VENV)
@@ -95,6 +100,23 @@ $(BUF_STAMP):
 
 conformance-go:
 	cd clients/go && go build -o "$(CURDIR)/.cache/bin/conformance-go" ./internal/conformance
+
+java conformance-java: $(JAVA)
+
+$(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -type f -not -path '*/target/*')
+	$(MAVEN) package
+	mkdir -p $(@D)
+	printf '#!/bin/sh\nexec java -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
+		"$(CURDIR)/clients/java/conformance/target/classes" "$$(cat clients/java/conformance/target/classpath)" >$@
+	chmod +x $@
+
+# As a repository of Maven has it: <url>file:///.../dist/maven</url>.
+dist-java:
+	rm -rf clients/java/client/target $(JAVA_DIST)
+	$(MAVEN) package --projects client -DskipTests
+	mkdir -p $(JAVA_DIST)
+	cp clients/java/client/target/primase-client-*.jar $(JAVA_DIST)/
+	cp clients/java/client/target/.flattened-pom.xml $(JAVA_DIST)/primase-client-$(shell cat VERSION).pom
 
 $(GO_PLUGINS):
 	GOBIN="$(CURDIR)/$(@D)" go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
