@@ -220,6 +220,13 @@ class ScriptedEsm2(esm2_service_pb2_grpc.Esm2ServiceServicer):
     def StreamEncode(
         self, request: esm2.StreamEncodeRequest, context: Context
     ) -> Iterator[esm2.StreamEncodeResponse]:
+        for response in self._encode(request, context):
+            response.id = request.items[response.item_index].id
+            yield response
+
+    def _encode(
+        self, request: esm2.StreamEncodeRequest, context: Context
+    ) -> Iterator[esm2.StreamEncodeResponse]:
         script, _, name = request.model.partition(".")
         if script == "attempts":
             _attempt(context, name)
