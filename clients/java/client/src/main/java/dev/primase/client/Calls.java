@@ -6,7 +6,9 @@ import io.grpc.Channel;
 import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
+import java.util.List;
 import java.util.concurrent.Flow;
+import java.util.function.Function;
 import java.util.function.Supplier;
 
 /** The ways in which every family's calls are made over one channel. */
@@ -15,6 +17,11 @@ final class Calls {
 
     Calls(Channel channel) {
         this.channel = channel;
+    }
+
+    /** Those of a request's items. */
+    static <T> List<String> ids(List<T> items, Function<T, String> id) {
+        return items.stream().map(id).toList();
     }
 
     /** One request, one answer. */
@@ -26,13 +33,13 @@ final class Calls {
         }
     }
 
-    /** Items, each put together from its messages. */
+    /** Items of these ids, each put together from its messages. */
     <Q, R extends Message, V> CloseableIterator<ItemResult<V>> items(
             MethodDescriptor<Q, R> method,
             Q request,
-            int numItems,
+            List<String> ids,
             Supplier<ItemStream.Assembler<R, V>> assemblers) {
-        return new ItemStream<>(AnswerStream.of(channel, method, request), numItems, assemblers);
+        return new ItemStream<>(AnswerStream.of(channel, method, request), ids, assemblers);
     }
 
     /** Events of a generation. */

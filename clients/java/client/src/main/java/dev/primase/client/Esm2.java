@@ -1,5 +1,6 @@
 package dev.primase.client;
 
+import dev.primase.esm2.v1.EncodeItem;
 import dev.primase.esm2.v1.EncodeRequest;
 import dev.primase.esm2.v1.EncodeResponse;
 import dev.primase.esm2.v1.Encoding;
@@ -11,6 +12,7 @@ import dev.primase.esm2.v1.StreamEncodeRequest;
 import dev.primase.esm2.v1.StreamScoreSequencesRequest;
 import dev.primase.esm2.v1.StreamScoreVariantsRequest;
 import dev.primase.esm2.v1.VariantScores;
+import dev.primase.esm2.v1.VariantsItem;
 
 /**
  * The calls of ESM-2.
@@ -44,7 +46,7 @@ public final class Esm2 {
         return calls.items(
                 Esm2ServiceGrpc.getStreamEncodeMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), EncodeItem::getId),
                 Esm2Assemblers.OfEncoding::new);
     }
 
@@ -69,7 +71,7 @@ public final class Esm2 {
         return calls.items(
                 Esm2ServiceGrpc.getStreamScoreSequencesMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), EncodeItem::getId),
                 Esm2Assemblers.OfScore::new);
     }
 
@@ -84,7 +86,7 @@ public final class Esm2 {
         return calls.items(
                 Esm2ServiceGrpc.getStreamScoreVariantsMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), VariantsItem::getId),
                 Esm2Assemblers.OfVariants::new);
     }
 }

@@ -1,6 +1,7 @@
 package dev.primase.client;
 
 import dev.primase.evo2.v1.Evo2ServiceGrpc;
+import dev.primase.evo2.v1.ForwardItem;
 import dev.primase.evo2.v1.ForwardRequest;
 import dev.primase.evo2.v1.ForwardResponse;
 import dev.primase.evo2.v1.ForwardResult;
@@ -8,6 +9,7 @@ import dev.primase.evo2.v1.GenerateItem;
 import dev.primase.evo2.v1.GenerateRequest;
 import dev.primase.evo2.v1.GenerateResponse;
 import dev.primase.evo2.v1.Sample;
+import dev.primase.evo2.v1.ScanItem;
 import dev.primase.evo2.v1.ScanRows;
 import dev.primase.evo2.v1.ScoreSequencesRequest;
 import dev.primase.evo2.v1.ScoreSequencesResponse;
@@ -19,6 +21,7 @@ import dev.primase.evo2.v1.StreamScanVariantsRequest;
 import dev.primase.evo2.v1.StreamScoreSequencesRequest;
 import dev.primase.evo2.v1.StreamScoreVariantsRequest;
 import dev.primase.evo2.v1.VariantScores;
+import dev.primase.evo2.v1.VariantsItem;
 import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.GenerationStarted;
 import java.util.concurrent.Flow;
@@ -75,7 +78,7 @@ public final class Evo2 {
      * @return in order of item, then of sample
      */
     public CloseableIterator<SampleResult<Sample>> samples(StreamGenerateRequest request) {
-        var ids = request.getItemsList().stream().map(GenerateItem::getId).toList();
+        var ids = Calls.ids(request.getItemsList(), GenerateItem::getId);
         return new SampleStream<>(
                 streamGenerate(request), ids, numSamples(request), Evo2::sample);
     }
@@ -101,7 +104,7 @@ public final class Evo2 {
         return calls.items(
                 Evo2ServiceGrpc.getStreamForwardMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), ForwardItem::getId),
                 Evo2Assemblers.OfForward::new);
     }
 
@@ -126,7 +129,7 @@ public final class Evo2 {
         return calls.items(
                 Evo2ServiceGrpc.getStreamScoreSequencesMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), ForwardItem::getId),
                 Evo2Assemblers.OfScore::new);
     }
 
@@ -141,7 +144,7 @@ public final class Evo2 {
         return calls.items(
                 Evo2ServiceGrpc.getStreamScoreVariantsMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), VariantsItem::getId),
                 Evo2Assemblers.OfVariants::new);
     }
 
@@ -156,7 +159,7 @@ public final class Evo2 {
         return calls.items(
                 Evo2ServiceGrpc.getStreamScanVariantsMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), ScanItem::getId),
                 Evo2Assemblers.OfScan::new);
     }
 

@@ -1,6 +1,7 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.function.Supplier;
 
@@ -19,7 +20,7 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
     }
 
     private final CloseableIterator<R> answers;
-    private final int numItems;
+    private final List<String> ids;
     private final Supplier<Assembler<R, V>> assemblers;
     private Assembler<R, V> assembler;
     private int itemIndex;
@@ -27,10 +28,10 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
 
     ItemStream(
             CloseableIterator<R> answers,
-            int numItems,
+            List<String> ids,
             Supplier<Assembler<R, V>> assemblers) {
         this.answers = answers;
-        this.numItems = numItems;
+        this.ids = ids;
         this.assemblers = assemblers;
         assembler = assemblers.get();
     }
@@ -40,7 +41,7 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
         while (next == null && answers.hasNext()) {
             next = read(answers.next());
         }
-        if (next == null && itemIndex < numItems) {
+        if (next == null && itemIndex < ids.size()) {
             throw broken("the answer ended without item " + itemIndex);
         }
         return next != null;
@@ -58,17 +59,17 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
 
     @Override
     public void close() {
-        itemIndex = numItems;
+        itemIndex = ids.size();
         next = null;
         answers.close();
     }
 
     private ItemResult<V> read(R response) {
         int named = ResponseFields.itemIndex(response);
-        if (named != itemIndex || named >= numItems) {
+        if (named != itemIndex || named >= ids.size()) {
             throw broken("the answer names item %d, not %d".formatted(named, itemIndex));
         }
-        var id = ResponseFields.id(response);
+        var id = ids.get(named);
         var failed = ResponseFields.failed(response);
         if (failed != null) {
             return ended(ItemResult.failed(named, id, PrimaseException.of(failed)));

@@ -5,6 +5,7 @@ import dev.primase.progen2.v1.GenerateRequest;
 import dev.primase.progen2.v1.GenerateResponse;
 import dev.primase.progen2.v1.ProGen2ServiceGrpc;
 import dev.primase.progen2.v1.Sample;
+import dev.primase.progen2.v1.ScoreItem;
 import dev.primase.progen2.v1.ScoreSequencesRequest;
 import dev.primase.progen2.v1.ScoreSequencesResponse;
 import dev.primase.progen2.v1.SequenceScore;
@@ -67,7 +68,7 @@ public final class ProGen2 {
      * @return in order of item, then of sample
      */
     public CloseableIterator<SampleResult<Sample>> samples(StreamGenerateRequest request) {
-        var ids = request.getItemsList().stream().map(GenerateItem::getId).toList();
+        var ids = Calls.ids(request.getItemsList(), GenerateItem::getId);
         return new SampleStream<>(
                 streamGenerate(request), ids, numSamples(request), ProGen2::sample);
     }
@@ -93,7 +94,7 @@ public final class ProGen2 {
         return calls.items(
                 ProGen2ServiceGrpc.getStreamScoreSequencesMethod(),
                 request,
-                request.getItemsCount(),
+                Calls.ids(request.getItemsList(), ScoreItem::getId),
                 ProGen2Assemblers.OfScore::new);
     }
 

@@ -14,11 +14,6 @@ final class ResponseFields {
         return (int) value(response, "item_index");
     }
 
-    /** The item's id as in the request. */
-    static String id(Message response) {
-        return (String) value(response, "id");
-    }
-
     /** Number of the sample. */
     static int sampleIndex(Message response) {
         return (int) value(response, "sample_index");
