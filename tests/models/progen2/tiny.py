@@ -70,4 +70,5 @@ def _spread(name: str, noise: Tensor) -> Tensor:
         return 0.05 * noise
     if ".ln_" in name:
         return 1 + 0.05 * noise
-    return noise / noise.shape[1] ** 0.5
+    found: Tensor = noise / noise.shape[1] ** 0.5
+    return found

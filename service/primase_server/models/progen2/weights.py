@@ -9,6 +9,7 @@ from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.checksum import checksum
 from primase_server.models.errors import CheckpointError
 from primase_server.models.linear import MakeProduct, plain
+from primase_server.models.progen2.archive import is_archive, unpacked
 from primase_server.models.progen2.checkpoint import Checkpoint, open_official
 from primase_server.models.progen2.config import VARIANTS, ProGen2Config
 from primase_server.models.progen2.model import ProGen2
@@ -20,7 +21,7 @@ CUSTOM = "custom"
 
 @dataclass(frozen=True)
 class LocalWeights:
-    """A directory of the official layout, or a file of weights in one.
+    """A directory of the official layout, a file of weights in one, or the official archive.
 
     The files do not say which model they are; `variant` is what the operator calls it, where that
     is a published one.
@@ -86,15 +87,16 @@ def load(
 def open_checkpoint(source: LocalWeights) -> Checkpoint:
     """Find the files, check them, and hold them to the variant they are called.
 
-    Raises CheckpointError.
+    An archive is unpacked beside itself, the first time. Raises CheckpointError.
     """
-    checkpoint = open_official(source.path)
+    path = source.path
+    checkpoint = open_official(unpacked(path) if is_archive(path) else path)
     if source.variant is not None:
         found, known = checkpoint.config, _variant(source.variant)
         # what else a shape has is said by the configuration alone, so that it is believed
         if (found.num_layers, found.width) != (known.num_layers, known.width):
             raise CheckpointError(
-                f"{source.path} has {found.num_layers} blocks of width {found.width}, "
+                f"{path} has {found.num_layers} blocks of width {found.width}, "
                 f"which is not {source.variant}"
             )
     return checkpoint
