@@ -1,8 +1,8 @@
 """Which official checkpoint stands behind a name, where the hub keeps it, and at which revision.
 
-Each name is pinned to a commit. Another commit, a tag or a branch can be asked for; a branch
-becomes a commit when it is pulled, the manifest next to the files records it, and it stays until
-another revision is asked for.
+Each name is pinned to a commit, where public code says which one is meant. Another commit, a tag or
+a branch can be asked for; a branch becomes a commit when it is pulled, the manifest next to the
+files records it, and it stays until another revision is asked for.
 """
 
 from collections.abc import Mapping
@@ -46,13 +46,36 @@ _EVO2 = {
 }
 """Repository and commit of each name, likewise."""
 
-CATALOGUE: Mapping[str, CatalogueEntry] = {
-    name: CatalogueEntry(name, checkpoint, f"facebook/{checkpoint}", commit)
-    for name, (checkpoint, commit) in _ESM2.items()
-} | {
-    name: CatalogueEntry(name, name.replace("-", "_"), repository, commit)
-    for name, (repository, commit) in _EVO2.items()
+MAIN = "main"
+"""A branch: whoever pulls gets its newest commit, and keeps that."""
+
+_PROGEN2 = {
+    "small": "43237a0b733c6629226a079266d2985c9fdce9b7",
+    "medium": MAIN,
+    "base": MAIN,
+    "oas": MAIN,
+    "large": MAIN,
+    "BFD90": MAIN,
+    "xlarge": MAIN,
 }
+"""Commit of each, of a port in safetensors whose tensors have the official names and order."""
+
+CATALOGUE: Mapping[str, CatalogueEntry] = (
+    {
+        name: CatalogueEntry(name, checkpoint, f"facebook/{checkpoint}", commit)
+        for name, (checkpoint, commit) in _ESM2.items()
+    }
+    | {
+        name: CatalogueEntry(name, name.replace("-", "_"), repository, commit)
+        for name, (repository, commit) in _EVO2.items()
+    }
+    | {
+        f"progen2-{size.lower()}": CatalogueEntry(
+            f"progen2-{size.lower()}", f"progen2-{size}", f"hugohrban/progen2-{size}", revision
+        )
+        for size, revision in _PROGEN2.items()
+    }
+)
 
 
 def find(name: str) -> CatalogueEntry:
