@@ -1,15 +1,16 @@
 """A ticket's life, without an engine."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from primase_server.engine.events import Heartbeat, ItemFailed
+from primase_server.engine.events import Event, Heartbeat, ItemFailed, Tokens
 from primase_server.engine.scheduler import Delivery
 from primase_server.engine.ticket import LocalTicket
 from primase_server.errors import Cancelled, DeadlineExpired, InternalError, PrimaseError
-from tests.engine.toys import indices, read_all
+from tests.engine.toys import WAIT_S, indices, read_all
 
 
 @dataclass
@@ -118,3 +119,71 @@ def test_the_heartbeat_is_that_of_its_keeper() -> None:
     assert LocalTicket(keeper).heartbeat() is None
     keeper.beat = Heartbeat(0, 0, 0, queue_position=3, num_prefilled_tokens=0)
     assert LocalTicket(keeper).heartbeat() == keeper.beat
+
+
+def draw(ticket: LocalTicket, token: int) -> None:
+    ticket.deliver(Delivery(ticket, Tokens(0, 0, token, (token,)), num_bytes=10))
+
+
+def drawn(events: Sequence[Event]) -> list[int]:
+    return [token for event in events if isinstance(event, Tokens) for token in event.token_ids]
+
+
+def test_tokens_wait_for_more_of_them_and_for_no_longer() -> None:
+    ticket = LocalTicket(Keeper())
+
+    async def run() -> None:
+        draw(ticket, 0)
+        gathering = asyncio.create_task(ticket.take(max_bytes=99, gather_s=0.02))
+        await asyncio.sleep(0)
+        draw(ticket, 1)
+        assert not gathering.done()
+        assert drawn(await gathering) == [0, 1]
+        with pytest.raises(TimeoutError):
+            await ticket.take(max_bytes=99, timeout_s=0.0, gather_s=0.001)
+        waiting = asyncio.create_task(ticket.take(max_bytes=99, gather_s=0.001))
+        await asyncio.sleep(0.01)
+        draw(ticket, 2)
+        assert drawn(await waiting) == [2]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("what", ["another event", "the end", "as many as fit", "an error"])
+def test_no_token_waits_behind(what: str) -> None:
+    ticket = LocalTicket(Keeper())
+
+    async def run() -> None:
+        draw(ticket, 0)
+        gathering = asyncio.create_task(ticket.take(max_bytes=30, gather_s=3600.0))
+        await asyncio.sleep(0)
+        draw(ticket, 1)
+        if what == "an error":
+            ticket.fail(DeadlineExpired("late"))
+            with pytest.raises(DeadlineExpired):
+                await gathering
+            return
+        if what == "as many as fit":
+            draw(ticket, 2)
+        else:
+            give(ticket, 0, is_last=what == "the end")
+        taken = await gathering
+        assert drawn(taken) == [0, 1, 2][: 3 if what == "as many as fit" else 2]
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+
+
+def test_a_reader_that_is_cancelled_while_it_gathers_loses_nothing() -> None:
+    ticket = LocalTicket(Keeper())
+
+    async def run() -> None:
+        draw(ticket, 0)
+        gathering = asyncio.create_task(ticket.take(max_bytes=99, gather_s=3600.0))
+        await asyncio.sleep(0)
+        gathering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gathering
+        draw(ticket, 1)
+        assert drawn(await ticket.take(max_bytes=99)) == [0, 1]
+
+    asyncio.run(run())

@@ -7,6 +7,7 @@ import pytest
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.type.v1 import generation_pb2
 from primase_server.errors import InvalidRequest
+from primase_server.rpc import generating
 from primase_server.rpc.resume_token import Position, ReadText, position_of
 from tests.models.evo2.items import dna
 from tests.rpc.evo2_generation import (
@@ -23,6 +24,12 @@ from tests.rpc.live import Live, refusal
 PROMPTS = (dna(40), dna(1100, seed=1))
 NUM_TOKENS = 50
 POSITION = Position(seed=2**64 - 1, item_index=255, sample_index=63, num_drawn=1 << 23)
+
+
+@pytest.fixture(autouse=True)
+def tokens_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a stream has many places to break at."""
+    monkeypatch.setattr(generating, "GATHER_S", 0.0)
 
 
 def whole(live: Live, asked: pb.GenerateOptions) -> dict[tuple[int, int], Followed]:

@@ -17,7 +17,7 @@ from primase_server.engine.events import (
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.sampling import Draws, Logits, Wish
 from primase_server.engine.scheduler import Delivery, Recipient
-from primase_server.engine.uniforms import Name
+from primase_server.engine.uniforms import Numbers
 from primase_server.errors import InternalError, PrimaseError
 
 TOKEN_BYTES = 64
@@ -178,13 +178,14 @@ class Sample(Holder):
         self._num_events = 0
         self._last_s = self.owner.submitted_s
         self._mass_outside = 0.0
+        job = prompt.owner.job
+        item, sample = job.first_item + prompt.item_index, job.first_sample + sample_index
+        self._numbers = Numbers(prompt.owner.seed, item, sample)
 
     @property
-    def name(self) -> Name:
-        """Of the random number of its next token."""
-        job = self.owner.job
-        item, sample = job.first_item + self.prompt.item_index, job.first_sample + self.sample_index
-        return self.owner.seed, item, sample, job.num_drawn_before + len(self.new_ids)
+    def number(self) -> float:
+        """The random one of its next token."""
+        return self._numbers.at(self.owner.job.num_drawn_before + len(self.new_ids))
 
     def accept(self, draws: Draws, row: int, now_s: float) -> Iterator[Delivery]:
         """Take its next token, and tell of it."""

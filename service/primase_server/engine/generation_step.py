@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from primase_server.engine.failures import failure_of, require_device
 from primase_server.engine.generating import Holder, Prompt, Sample
 from primase_server.engine.generation import Determinism
 from primase_server.engine.generation_runner import GenerationRunner, Read
 from primase_server.engine.sampling import Draws, draw
 from primase_server.engine.scheduler import Delivery, GiveWay
-from primase_server.engine.uniforms import uniforms
 
 
 class Books(Protocol):
@@ -103,7 +104,7 @@ class GenerationStep:
             assert sample.prompt.logits is not None
             logits.append(sample.prompt.logits)
         if logits:
-            numbers = uniforms([sample.name for sample in self.samples])
+            numbers = np.array([sample.number for sample in self.samples])
             self._draws = draw(logits, [sample.owner.wish for sample in self.samples], numbers)
 
     def _read(self, prompt: Prompt, chunk: tuple[int, ...]) -> Read:

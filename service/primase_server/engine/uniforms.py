@@ -4,8 +4,6 @@ Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011): a counter is mixed with a ke
 is kept, and a sequence that goes on elsewhere draws as it would have here.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,14 +13,38 @@ _ROUNDS = 10
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
-Name = tuple[int, int, int, int]
-"""seed (64 bits), item, sample (32 bits each) and position (64 bits)."""
+NUM_AHEAD = 256
+"""Numbers made together: of one alone nearly all the cost is in calling numpy."""
 
 
-def uniforms(names: Sequence[Name]) -> NDArray[np.float64]:
-    """One number in [0, 1) for each name, with 53 random bits."""
-    numbers = np.array([_words(name) for name in names], dtype=np.uint32).reshape(-1, 6)
-    words = philox(numbers[:, :4], numbers[:, 4:]).astype(np.uint64)
+class Numbers:
+    """The random numbers of one sample, by position; some are made ahead, none depends on that."""
+
+    def __init__(self, seed: int, item: int, sample: int) -> None:
+        self._name = seed, item, sample
+        self._first = -1
+        self._made: list[float] = []
+
+    def at(self, position: int) -> float:
+        """In [0, 1)."""
+        first = position - position % NUM_AHEAD
+        if first != self._first:
+            self._first, self._made = first, uniforms(*self._name, first, NUM_AHEAD).tolist()
+        return self._made[position - first]
+
+
+def uniforms(seed: int, item: int, sample: int, first: int, count: int) -> NDArray[np.float64]:
+    """The numbers at so many positions from the first on, each in [0, 1) with 53 random bits.
+
+    seed and positions have 64 bits, item and sample 32.
+    """
+    positions = np.uint64(first) + np.arange(count, dtype=np.uint64)
+    counters = np.empty((count, 4), dtype=np.uint32)
+    counters[:, 0], counters[:, 1] = positions & _LOW, positions >> _SHIFT
+    counters[:, 2], counters[:, 3] = item, sample
+    keys = np.empty((count, 2), dtype=np.uint32)
+    keys[:, 0], keys[:, 1] = seed & 0xFFFFFFFF, seed >> 32
+    words = philox(counters, keys).astype(np.uint64)
     bits = (words[:, 0] << np.uint64(21)) ^ (words[:, 1] >> np.uint64(11))
     return bits.astype(np.float64) * 2.0**-53
 
@@ -39,9 +61,3 @@ def philox(counters: NDArray[np.uint32], keys: NDArray[np.uint32]) -> NDArray[np
         words[:, 1], words[:, 3] = low[:, 1], low[:, 0]
         key += _WEYL
     return words
-
-
-def _words(name: Name) -> tuple[int, ...]:
-    seed, item, sample, position = name
-    counter = (position & 0xFFFFFFFF, position >> 32, item, sample)
-    return (*counter, seed & 0xFFFFFFFF, seed >> 32)
