@@ -54,7 +54,9 @@ def made(run: Any, target: str, *args: Any, **options: Any) -> list[Any]:
     return [result.value for result in results]
 
 
-@pytest.mark.parametrize(("run", "direction"), zip(BOTH_CLIENTS, ("n_to_c", "c_to_n"), strict=True))
+@pytest.mark.parametrize(
+    ("run", "direction"), list(zip(BOTH_CLIENTS, ("n_to_c", "c_to_n"), strict=True))
+)
 def test_proteins_and_their_scores(run: Any, target: str, direction: str) -> None:
     how = {"num_samples": 2, "likelihood": True, "direction": direction}
     samples = made(run, target, CONTEXTS, **how)

@@ -9,10 +9,12 @@ import pytest
 import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
+from primase.progen2_client import ProGen2
 from tests.e2e.server import Server, serving
 
 MODEL = "esm2-650m"
 DNA_MODEL = "evo2-1b-base"
+PROTEIN_MODEL = "progen2-oas"
 
 # What is published needs the official weights, which are not part of this repository.
 collect_ignore = (
@@ -48,3 +50,8 @@ def esm2(client: primase.Client) -> Esm2:
 @pytest.fixture
 def evo2(client: primase.Client) -> Evo2:
     return client.evo2(DNA_MODEL)
+
+
+@pytest.fixture
+def progen2(client: primase.Client) -> ProGen2:
+    return client.progen2(PROTEIN_MODEL)

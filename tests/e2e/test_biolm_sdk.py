@@ -11,6 +11,7 @@ import pytest
 import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
+from primase.progen2_client import ProGen2
 from tests.e2e.environments import environment
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.server import Server
@@ -20,6 +21,9 @@ MODEL = "esm2-650m"
 DNA_MODEL = "evo2-1b-base"
 DNA = "ACTGACTGTTAGC"
 SEEDED = {"max_new_tokens": 9, "seed": -1}
+PROTEIN_MODEL = "progen2-oas"
+CONTEXTS = ["EVQ", "QVQLVQSG"]
+SAMPLED = {"num_samples": 3, "max_length": 40, "seed": 7}
 TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
 LONG = "MSILVTRPSPAGEELVSRLRTLGQVAWHFPLIEFSPG" * 7
 ACTION_PATHS = {"v3": f"/api/v3/{MODEL}/encode/", "v1": f"/api/v1/{MODEL}/encode"}
@@ -50,6 +54,7 @@ answer([
     Model({DNA_MODEL!r}).encode(type="sequence", items={DNA!r}),
     BioLMApi({DNA_MODEL!r}, rate_limit="1000/second").score(items=[[{{"sequence": {DNA!r}}}]]),
     Model({DNA_MODEL!r}).generate(type="prompt", items={DNA!r}, params={SEEDED!r}),
+    Model({PROTEIN_MODEL!r}).generate(type="context", items={CONTEXTS!r}, params={SAMPLED!r}),
 ])
 """
 COMMAND = f"{SCHEMAS_FROM}\nfrom biolm.cli.entry import cli\ncli()"
@@ -99,7 +104,7 @@ def test_what_was_sent(answered: dict[str, Any], version: str) -> None:
     posts = [entry for entry in answered["sent"] if entry[0] == "POST"]
     paths = {path for _, path, _, _ in posts}
     assert ACTION_PATHS[version] in paths
-    assert [path.endswith("/") for path in paths] == [version == "v3"] * 6
+    assert [path.endswith("/") for path in paths] == [version == "v3"] * 7
     assert sorted(items for _, _, _, items in posts[:4]) == [4, 4, 8, 8]
     assert ["POST", ACTION_PATHS[version], "gzip", 1] in posts
 
@@ -152,10 +157,23 @@ def test_dna_goes_on(answered: dict[str, Any], evo2: Evo2) -> None:
     assert answered["results"][8] == {"generated": wanted.value.text}
 
 
+def test_proteins(answered: dict[str, Any], progen2: ProGen2) -> None:
+    sampling = primase.Sampling(0.8, top_p=0.9, seed=7)
+    for context, samples in zip(CONTEXTS, answered["results"][9], strict=True):
+        wanted = progen2.generate(
+            context, max_new_residues=39 - len(context), num_samples=3, sampling=sampling
+        )
+        for sample, result in zip(samples, wanted, strict=True):
+            assert result.value is not None
+            assert sample["sequence"] == result.value.sequence
+            length = len(sample["sequence"])
+            assert sample["ll_mean"] == pytest.approx(sample["ll_sum"] / length)
+
+
 def test_the_hub_commands(sdk: ForeignClient, server: Server) -> None:
     connected = sdk.command(COMMAND, "hub", "set", server.url)
     assert "Connected to biolm-hub" in connected
-    assert "16 (64 routes)" in connected
+    assert "24 (72 routes)" in connected
     assert "Hub is reachable" in sdk.command(COMMAND, "hub", "status")
     listed = sdk.command(COMMAND, "model", "list")
     assert all(word in listed for word in (MODEL, "encode", "log_prob", "predict", "score"))

@@ -16,6 +16,8 @@ from tests.e2e.server import serving
 
 REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.1.10.txt"
 DEFAULT_PORTS = (8000, 50051)
+# Of the page of ProGen2 OAS.
+PARAMS = {"temperature": 0.7, "top_p": 0.6, "num_samples": 2, "max_length": 105}
 
 PROGRAM = f"""
 import json, sys
@@ -27,8 +29,12 @@ encoded = model.encode([{DOCUMENTED!r}], params={{"include": include}})
 plain = model.encode([{DOCUMENTED!r}])
 predicted = model.predict([{DOCUMENTED_MASKED!r}])
 several = biolmai.ESM2_8M().encode(["MSILV", "MDNELE", "MENDEL"])
+params = {PARAMS!r}
+made = biolmai.ProGen2Oas().generate(["EVQ"], params=params)
+made += biolmai.ProGen2Oas().generate([""], params={{**params, "seed": 7}})
+made += biolmai.ProGen2Oas().generate(["EVQ", "QVQ"], params={{**params, "temperature": 0}})
 print()
-json.dump([encoded, plain, predicted, several], sys.stdout)
+json.dump([encoded, plain, predicted, several, made], sys.stdout)
 """
 
 
@@ -91,3 +97,19 @@ def test_predict(answers: list[Any]) -> None:
 def test_several_sequences_are_answered_in_order(answers: list[Any]) -> None:
     assert [answer["status_code"] for answer in answers[3]] == [200, 200, 200]
     assert [answer["batch_id"] for answer in answers[3]] == [0, 1, 2]
+
+
+def test_generate_as_documented(answers: list[Any]) -> None:
+    contexts = ("EVQ", "", "EVQ", "QVQ")
+    for answer, context in zip(answers[4], contexts, strict=True):
+        assert (answer["status_code"], answer["batch_item"]) == (200, 0)
+        [samples] = answer["results"]
+        assert len(samples) == 2
+        for sample in samples:
+            assert list(sample) == ["sequence", "ll_sum", "ll_mean"]
+            assert sample["sequence"].startswith(context)
+            assert len(sample["sequence"]) <= 104
+            length = sample["ll_sum"] / sample["ll_mean"]
+            assert length == pytest.approx(len(sample["sequence"]), rel=1e-5)
+    first, second = answers[4][2]["results"][0]
+    assert first == second

@@ -12,6 +12,7 @@ import pytest
 import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
+from primase.progen2_client import ProGen2
 from tests.e2e.environments import environment
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
@@ -24,6 +25,13 @@ TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
 DNA_MODEL = "evo2-1b-base"
 DNA = ["ACTGACTGTTAGC", "GATTACA"]
 GREEDY = {"max_new_tokens": 9, "temperature": 0.0}
+PROTEIN_MODEL = "progen2-oas"
+CONTEXTS = ["EVQ", "QVQLVQSG"]
+SAMPLED = {"temperature": 0.7, "top_p": 0.6, "num_samples": 2, "max_length": 60, "seed": 7}
+NOT_A_RESIDUE = (
+    "Residues can only be represented with 'ACDEFGHIKLMNPQRSTVWY' characters; "
+    "found 'J' at position 1, counted from 0"
+)
 BAD_OF_THREE = ["MSILV", "MSJLV", "MKT"]
 REFUSED = (
     "Residues can only be represented with 'ACDEFGHIKLMNPQRSTVWYBXZUO-' characters; "
@@ -37,6 +45,7 @@ from biolmai.models import Model
 
 model = Model({MODEL!r})
 mean = {{"include": ["mean"]}}
+generate = {{"entity": {PROTEIN_MODEL!r}, "action": "generate"}}
 answer([
     model.encode(type="sequence", items={TWELVE!r}, params=mean),
     model.encode(type="sequence", items={DOCUMENTED!r}, params={{"include": ["mean", "logits"]}}),
@@ -48,6 +57,15 @@ answer([
     ),
     biolm(entity={DNA_MODEL!r}, action="predict", type="sequence", items={DNA[0]!r}),
     biolm(entity={DNA_MODEL!r}, action="generate", type="prompt", items={DNA!r}, params={GREEDY!r}),
+    *[
+        biolm(**generate, type="context", items=items, params=params)
+        for items, params in (
+            ("EVQ", {SAMPLED!r}),
+            ({CONTEXTS!r}, {SAMPLED!r}),
+            (["EVQ", "EJ"], {SAMPLED!r}),
+            ("EVQ", {{**{SAMPLED!r}, "temperature": 0}}),
+        )
+    ],
 ])
 """
 ENCODE_ONE = f"""
@@ -99,6 +117,7 @@ def test_the_schema_is_asked_for_once_an_action(answered: dict[str, Any]) -> Non
     asked = [path for method, path, _, _ in answered["sent"] if method == "GET"]
     names = [f"{MODEL}/{action}" for action in ("encode", "predict", "score")]
     names += [f"{DNA_MODEL}/{action}" for action in ("encode", "predict", "generate")]
+    names += [f"{PROTEIN_MODEL}/generate"]
     assert asked == [f"/api/v3/schema/{name}/" for name in names]
 
 
@@ -156,6 +175,36 @@ def test_dna_goes_on(answered: dict[str, Any], evo2: Evo2) -> None:
         assert item.value is not None
         assert result == {"generated": item.value.text}
         assert len(item.value.text) == 9
+
+
+def test_proteins(answered: dict[str, Any], progen2: ProGen2) -> None:
+    one, several, with_a_bad_one, greedy = answered["results"][8:12]
+    # One context gives a list of samples, two give a list of such lists, each of a request.
+    assert several[0] == one
+    wanted = [
+        progen2.generate(
+            context,
+            max_new_residues=59 - len(context),
+            num_samples=2,
+            likelihood=True,
+            sampling=primase.Sampling(0.7, top_p=0.6, seed=7),
+        )
+        for context in CONTEXTS
+    ]
+    for samples, results in zip(several, wanted, strict=True):
+        for sample, result in zip(samples, results, strict=True):
+            assert result.value is not None
+            assert result.value.likelihood is not None
+            likelihood = result.value.likelihood
+            assert list(sample) == ["sequence", "ll_sum", "ll_mean"]
+            assert sample["sequence"] == result.value.sequence
+            assert sample["ll_sum"] == pytest.approx(likelihood.sum_log_likelihood, rel=1e-5)
+            assert sample["ll_mean"] == pytest.approx(likelihood.mean_log_likelihood, rel=1e-5)
+    good, bad = with_a_bad_one
+    assert [sample["sequence"] for sample in good] == [sample["sequence"] for sample in one]
+    assert bad == {"error": {"items__0__context": [NOT_A_RESIDUE]}, "status_code": 400}
+    assert len(greedy) == 2
+    assert greedy[0] == greedy[1]
 
 
 def test_status(biolmai: ForeignClient, server: Server) -> None:

@@ -24,6 +24,13 @@ ENCODE_BODY = json.dumps(
     {"params": {"include": INCLUDE}, "items": [{"sequence": DOCUMENTED}]}, indent=4
 )
 PREDICT_BODY = json.dumps({"items": [{"sequence": DOCUMENTED_MASKED}]}, indent=4)
+GENERATE_BODY = json.dumps(
+    {
+        "params": {"temperature": 0.7, "top_p": 0.6, "num_samples": 2, "max_length": 105},
+        "items": [{"context": "EVQ"}],
+    },
+    indent=4,
+)
 
 CALLS = {"encode": (ENCODE_BODY, ENCODE_KEYS), "predict": (PREDICT_BODY, PREDICT_KEYS)}
 
@@ -100,6 +107,21 @@ def test_python_requests(server: Server, action: str) -> None:
     response = requests.request("POST", url, headers=TOKEN_HEADER, data=body, timeout=30)
     assert response.status_code == 200
     assert list(json.loads(response.text)["results"][0]) == keys
+
+
+@pytest.mark.parametrize("program", ["curl", "requests"])
+def test_generate(server: Server, program: str) -> None:
+    url = f"{server.url}/api/v2/progen2-oas/generate/"
+    if program == "curl":
+        answer, _ = curl(*CURL_FORMS["as documented"], url, body=GENERATE_BODY.encode())
+    else:
+        answer = requests.post(url, headers=TOKEN_HEADER, data=GENERATE_BODY, timeout=30).json()
+    [samples] = answer["results"]
+    assert len(samples) == 2
+    for sample in samples:
+        assert list(sample) == ["sequence", "ll_sum", "ll_mean"]
+        assert sample["sequence"].startswith("EVQ")
+        assert len(sample["sequence"]) <= 104
 
 
 def test_a_connection_is_kept_for_the_next_call(server: Server) -> None:
