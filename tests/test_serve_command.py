@@ -59,3 +59,8 @@ def test_room_for_states_is_measured_unless_told(monkeypatch: pytest.MonkeyPatch
     assert settings_of(monkeypatch, "--demo").limits.max_state_bytes is None
     told = settings_of(monkeypatch, "--demo", "--max-state-bytes=1000", "--max-bases=50")
     assert (told.limits.max_state_bytes, told.limits.max_bases) == (1000, 50)
+
+
+def test_heartbeats_come_as_often_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch, "--demo").limits.heartbeat_s == 15.0
+    assert settings_of(monkeypatch, "--demo", "--heartbeat-s=2.5").limits.heartbeat_s == 2.5

@@ -122,6 +122,13 @@ dtype_option = click.option(
     type=click.IntRange(1024),
 )
 @click.option(
+    "--heartbeat-s",
+    default=Limits.heartbeat_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="A stream that has nothing to tell for so many seconds says that it is alive.",
+)
+@click.option(
     "--withdraw-s",
     default=Settings.withdraw_s,
     show_default=True,
@@ -164,6 +171,7 @@ def serve(
     max_batch_tokens: int | None,
     max_state_bytes: int | None,
     max_request_bytes: int,
+    heartbeat_s: float,
     withdraw_s: float,
     grace_s: float,
     log_level: str,
@@ -184,6 +192,7 @@ def serve(
         or (CPU_BATCH_TOKENS if device == CPU else GPU_BATCH_TOKENS),
         max_state_bytes=max_state_bytes,
         max_request_bytes=max_request_bytes,
+        heartbeat_s=heartbeat_s,
     )
     settings = Settings(
         models=DEMO_MODELS if demo else models,
