@@ -25,7 +25,7 @@ def generate(destination: Path) -> None:
     # The plugins that buf.gen.yaml names are those installed next to this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path}
-    command = [BUF, "generate", "--output", destination]
+    command: list[str | Path] = [BUF, "generate", "--output", destination]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     _remove_stubs_without_code(destination)
     _add_package_inits(destination / STUBS)
