@@ -1,11 +1,14 @@
 """Draws the next token of every row of a batch, each row by its own settings and random number.
 
 temperature, then top_k, renormalise, then top_p, renormalise, draw. A row's result does not depend
-on the others: every operation works along the vocabulary.
+on the others: every operation works along the vocabulary. All of it happens where the logits are:
+settings and random numbers go there at once, and what was found comes back in one piece, which is
+the only time that a step waits for the device.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -62,29 +65,24 @@ class Draws:
 def draw(logits: Sequence[Logits], wishes: Sequence[Wish], numbers: NDArray[np.float64]) -> Draws:
     """logits: for each row its [vocabulary], raw; numbers: one in [0, 1) for each row."""
     raw = torch.stack(tuple(logits)).float()
+    settings = _sent(_columns([wish.sampling for wish in wishes], numbers), raw.device)
     is_finite = raw.isfinite().all(dim=1)
     raw = raw.where(is_finite[:, None], 0.0)
     raw_log_probs = raw.log_softmax(dim=1)
     allowed = _allowed(raw, wishes)
     ordered, ids = _masked(raw, allowed).sort(dim=1, descending=True, stable=True)
-    probs = kept_probabilities(ordered, [wish.sampling for wish in wishes])
-    places = _places(probs, torch.from_numpy(numbers).to(probs.device))
+    probs = _kept(ordered, settings)
+    places = _places(probs, settings[:, 3])
     token_ids = ids.gather(1, places[:, None])
     log_probs = probs.gather(1, places[:, None]).log()
     sampled = raw_log_probs.gather(1, token_ids).exp()
     outside = raw.new_zeros(len(raw)) if allowed is None else _mass(raw_log_probs, ~allowed)
     num_alternatives = max(wish.report.num_alternatives for wish in wishes)
     best = raw_log_probs.topk(num_alternatives, dim=1) if num_alternatives else None
-    return Draws(
-        token_ids=token_ids[:, 0].cpu().numpy(),
-        is_finite=is_finite.cpu().numpy(),
-        log_probs=log_probs[:, 0].float().cpu().numpy(),
-        sampled_probs=sampled[:, 0].cpu().numpy(),
-        mass_outside=outside.cpu().numpy(),
-        alternative_ids=best.indices.cpu().numpy() if best else None,
-        alternative_log_probs=best.values.cpu().numpy() if best else None,
-        logits=raw.cpu().numpy() if any(wish.report.logits for wish in wishes) else None,
-    )
+    found = [token_ids, is_finite[:, None], log_probs, sampled, outside[:, None]]
+    found += [*best] if best else []
+    found += [raw] if any(wish.report.logits for wish in wishes) else []
+    return _draws(_read(found), num_alternatives)
 
 
 def kept_probabilities(ordered: Tensor, settings: Sequence[Sampling]) -> Tensor:
@@ -92,20 +90,28 @@ def kept_probabilities(ordered: Tensor, settings: Sequence[Sampling]) -> Tensor:
 
     float64, 0 where filtered. Temperature 0 keeps the first.
     """
-    device, width = ordered.device, ordered.shape[1]
+    return _kept(ordered, _sent(_columns(settings, np.zeros(len(settings))), ordered.device))
 
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=device)[:, None]
 
-    temperature = column([s.temperature if s.temperature > 0 else 1.0 for s in settings])
-    top_k = column([1 if s.temperature == 0 else s.top_k or width for s in settings])
-    top_p = column([s.top_p for s in settings])
-    rank = torch.arange(width, device=device)
+def _kept(ordered: Tensor, settings: Tensor) -> Tensor:
+    """settings: as `_columns` has them."""
+    temperature, top_k, top_p, _ = settings.split(1, dim=1)
+    rank = torch.arange(ordered.shape[1], device=ordered.device)
     scaled = (ordered.double() / temperature).masked_fill(rank >= top_k, -torch.inf)
     probs = scaled.softmax(dim=1)
     before = probs.cumsum(dim=1) - probs
     probs = probs.masked_fill((before >= top_p) & (rank > 0) & (top_p < 1), 0.0)
-    return probs / probs.sum(dim=1, keepdim=True)
+    kept: Tensor = probs / probs.sum(dim=1, keepdim=True)
+    return kept
+
+
+def _columns(settings: Sequence[Sampling], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[rows, 4]: temperature, top_k, top_p and the random number. Infinite top_k keeps all."""
+    rows = [
+        (1.0, 1.0, s.top_p) if s.temperature == 0 else (s.temperature, s.top_k or np.inf, s.top_p)
+        for s in settings
+    ]
+    return np.column_stack([np.array(rows), numbers])
 
 
 def _places(probs: Tensor, numbers: Tensor) -> Tensor:
@@ -119,12 +125,15 @@ def _allowed(raw: Tensor, wishes: Sequence[Wish]) -> Tensor | None:
     """[rows, vocabulary] True where a token may be drawn; None where every one may."""
     if all(wish.allowed is None for wish in wishes):
         return None
-    allowed = np.ones(raw.shape, dtype=bool)
-    for row, wish in enumerate(wishes):
-        if wish.allowed is not None:
-            allowed[row] = False
-            allowed[row, list(wish.allowed)] = True
-    return torch.from_numpy(allowed).to(raw.device)
+    width, device = raw.shape[1], raw.device
+    return torch.stack([_allowed_row(wish.allowed, width, device) for wish in wishes])
+
+
+@lru_cache(maxsize=64)
+def _allowed_row(allowed: tuple[int, ...] | None, width: int, device: torch.device) -> Tensor:
+    row = np.full(width, allowed is None)
+    row[list(allowed or ())] = True
+    return _sent(row, device)
 
 
 def _masked(raw: Tensor, allowed: Tensor | None) -> Tensor:
@@ -133,3 +142,33 @@ def _masked(raw: Tensor, allowed: Tensor | None) -> Tensor:
 
 def _mass(log_probs: Tensor, where: Tensor) -> Tensor:
     return log_probs.exp().masked_fill(~where, 0.0).sum(dim=1)
+
+
+def _sent(array: NDArray[np.generic], device: torch.device) -> Tensor:
+    """The array on the device, without waiting for what runs there."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _read(found: Sequence[Tensor]) -> list[NDArray[np.float64]]:
+    """What was found of each row, [rows, any] of any type, in float64, which holds all of them."""
+    widths = np.cumsum([part.shape[1] for part in found[:-1]])
+    together = torch.cat([part.double() for part in found], dim=1).cpu().numpy()
+    return np.split(together, widths, axis=1)
+
+
+def _draws(found: Sequence[NDArray[np.float64]], num_alternatives: int) -> Draws:
+    token_ids, is_finite, log_probs, sampled, outside, *rest = found
+    best = (rest.pop(0), rest.pop(0)) if num_alternatives else None
+    return Draws(
+        token_ids=token_ids[:, 0].astype(np.int64),
+        is_finite=is_finite[:, 0].astype(np.bool_),
+        log_probs=log_probs[:, 0].astype(np.float32),
+        sampled_probs=sampled[:, 0].astype(np.float32),
+        mass_outside=outside[:, 0].astype(np.float32),
+        alternative_ids=best[1].astype(np.int64) if best else None,
+        alternative_log_probs=best[0].astype(np.float32) if best else None,
+        logits=rest[0].astype(np.float32) if rest else None,
+    )
