@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from primase_server.models.device_graph import filled_up, recorded, replays
-from primase_server.models.evo2.attention import rotary_angles, rotary_tables
 from primase_server.models.evo2.model import AttentionMixer, Block, Evo2, rms_norm
 from primase_server.models.evo2.slot_attention import Attending
 from primase_server.models.evo2.slot_filters import Filtering
@@ -24,7 +23,8 @@ from primase_server.models.evo2.slot_rows import Rows, range_of
 from primase_server.models.evo2.state import SequenceState
 from primase_server.models.linear import gelu_
 
-_FIRST_SLOTS = 8
+_SLOTS_AT_ONCE = 8
+_RECORDED_SLOTS_AT_ONCE = 32  # to record anew is dearer than to hold some that nobody needs yet
 
 Mixing = Filtering | Attending
 Slots = tuple[int, ...]
@@ -49,17 +49,22 @@ class Decoder:
         self._positions: list[int] = []
         self._free: list[int] = []
         self._live: set[int] = set()
-        self._grow(_FIRST_SLOTS)
+        self._grow()
 
     @property
     def num_slots(self) -> int:
         """Slots there are, free ones too; one more is nobody's, to fill up rows."""
         return len(self._positions) - 1
 
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot, keys and values not among them."""
+        return sum(filtering.slot_bytes for filtering in self._filterings)
+
     def put(self, state: SequenceState) -> int:
         """Give a sequence a slot; its state must not be used any more."""
         if not self._free:
-            self._grow(2 * self.num_slots)
+            self._grow()
         slot = heappop(self._free)
         self._live.add(slot)
         self._positions[slot] = state.num_tokens
@@ -152,8 +157,9 @@ class Decoder:
             self._lanes[num_rows] = lane
         return lane
 
-    def _grow(self, num_slots: int) -> None:
+    def _grow(self) -> None:
         first = max(0, self.num_slots)
+        num_slots = first + (_RECORDED_SLOTS_AT_ONCE if self._is_recorded else _SLOTS_AT_ONCE)
         self._positions[first:] = [0] * (num_slots + 1 - first)
         for slot in range(first, num_slots):
             heappush(self._free, slot)
@@ -224,15 +230,7 @@ class Lane:
 
         def first() -> Tensor:
             for rows in self.rows.values():
-                rows.places = rows.positions % self._config.hcm_taps
-                rows.rotary = [
-                    rotary_tables(
-                        rotary_angles(rows.positions, inv_freq, self._config.position_scale),
-                        rows.x.dtype,
-                    )
-                    for inv_freq in rotaries
-                    if inv_freq.device == rows.device
-                ]
+                rows.turn(self._config, rotaries)
             return piece(self)
 
         return first

@@ -60,8 +60,14 @@ class Evo2Generator:
         return all(map(works, {block.device for block in self._model.blocks}))
 
     def sequence_bytes(self, num_tokens: int) -> int:
-        """Bytes of state of one sequence of that length."""
-        return state_bytes(self._model.config, num_tokens, self._model.dtype.itemsize)
+        """Bytes of state of one sequence of that length, while it is read and while it is drawn.
+
+        Its slot is one of a few that are made at once and never given back.
+        """
+        config, dtype_bytes = self._model.config, self._model.dtype.itemsize
+        filters = state_bytes(config, 0, dtype_bytes)
+        keys_values = state_bytes(config, num_tokens, dtype_bytes) - filters
+        return keys_values + max(filters, self._decoder.slot_bytes)
 
     def new_state(self, max_tokens: int) -> Running:
         """A sequence of which nothing is read, with room for so many tokens."""

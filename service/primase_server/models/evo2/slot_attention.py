@@ -41,25 +41,28 @@ class Attending:
 
     def attend(self, qkv: Tensor, slots: Sequence[int], mixed: Tensor) -> None:
         """Write what each row finds into mixed: [rows, width]; slots of nobody are left out."""
-        by_head = mixed.view(qkv[:, 0].shape)
-        for row, slot in enumerate(slots):
+        attend_one = _attend_in_products if _is_exact(qkv) else _attend
+        asked = qkv.unbind()
+        for slot, of_row, out in zip(slots, asked, mixed.view(qkv[:, 0].shape), strict=True):
             if (past := self._pasts.get(slot)) is not None:
-                attend_one(qkv[row, 0], *past.append(qkv[row, 1:]), by_head[row])
+                attend_one(of_row[0], *past.append(of_row[1:]), out)
 
     def out(self, rows: Rows) -> Tensor:
         """What was mixed, through the block's last product."""
         return self._mixer.out(rows.mixed)
 
 
-def attend_one(query: Tensor, keys: Tensor, values: Tensor, out: Tensor) -> None:
-    """Attention of one token to n: query, out [heads, 1, head_dim], keys, values [heads, n, ...].
+def _attend(query: Tensor, keys: Tensor, values: Tensor, out: Tensor) -> None:
+    """One token asks n: query and out are [heads, 1, head_dim], keys and values [heads, n, ...]."""
+    out.copy_(F.scaled_dot_product_attention(query[None], keys[None], values[None])[0])
 
-    In float32 two products are faster than the call made for many queries; in 16 bits they would
-    round the weights.
-    """
-    if query.dtype == torch.float32 and query.device.type == "cpu":
-        weights = torch.bmm(query * query.shape[-1] ** -0.5, keys.mT).softmax(-1)
-        torch.bmm(weights, values, out=out)
-    else:
-        found = F.scaled_dot_product_attention(query[None], keys[None], values[None])
-        out.copy_(found[0])
+
+def _attend_in_products(query: Tensor, keys: Tensor, values: Tensor, out: Tensor) -> None:
+    """The same, faster than the call that is made for many queries."""
+    weights = torch.bmm(query.mul_(query.shape[-1] ** -0.5), keys.mT).softmax(-1)
+    torch.bmm(weights, values, out=out)
+
+
+def _is_exact(qkv: Tensor) -> bool:
+    """Whether products may stand for attention: in 16 bits they would round what it weighs."""
+    return qkv.dtype == torch.float32 and qkv.device.type == "cpu"

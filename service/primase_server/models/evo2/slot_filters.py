@@ -19,11 +19,12 @@ from primase_server.models.evo2.state import ConvolutionState
 class Filter(Protocol):
     """A convolution with the past of every slot."""
 
+    @property
+    def past(self) -> Past:
+        """Of every slot."""
+
     def put(self, slot: int, inputs: Tensor, num_tokens: int) -> None:
         """inputs: as ConvolutionState holds them, after so many tokens."""
-
-    def grow(self, num_slots: int) -> None:
-        """Have room for so many."""
 
     def next(self, u: Tensor, rows: Rows) -> Tensor:
         """u: [rows, width] -> y of the same shape and dtype; the pasts move on."""
@@ -41,23 +42,19 @@ class FewTaps:
     def __init__(self, taps: Tensor) -> None:
         """taps: [taps, width] float32, newest last."""
         self._taps = taps.flip(0).contiguous()
-        self._sums = Past(self._taps[1:])
+        self.past = Past(self._taps[1:])
 
     def put(self, slot: int, inputs: Tensor, num_tokens: int) -> None:
         """See Filter; inputs: [taps - 1, width], oldest first."""
         later = self._taps[1:]
         of_lag = F.pad(later, (0, 0, 0, len(later) - 1)).unfold(0, len(later), 1)
-        self._sums.all[slot] = (of_lag * inputs.flip(0).T).sum(2)
-
-    def grow(self, num_slots: int) -> None:
-        """See Filter."""
-        self._sums.grow(num_slots)
+        self.past.all[slot] = (of_lag * inputs.flip(0).T).sum(2)
 
     def next(self, u: Tensor, rows: Rows) -> Tensor:
         """See Filter."""
         pushed = u[:, None] * self._taps
-        pushed[:, :-1].add_(self._sums.of(rows))
-        self._sums.keep(rows, pushed[:, 1:])
+        pushed[:, :-1].add_(self.past.of(rows))
+        self.past.keep(rows, pushed[:, 1:])
         return pushed[:, 0].to(u.dtype)
 
 
@@ -74,25 +71,21 @@ class MediumFilter:
         turned = (places[:, None] - places) % size  # [p, j]
         self._taps = convolution.taps[:, turned].transpose(0, 1).contiguous()  # [p, groups, j]
         self._skip = convolution.skip
-        self._ring = Past(inputs.new_zeros(groups, size, inputs.shape[1] // groups))
+        self.past = Past(inputs.new_zeros(groups, size, inputs.shape[1] // groups))
 
     def put(self, slot: int, inputs: Tensor, num_tokens: int) -> None:
         """See Filter; inputs: [127, width], oldest first."""
-        groups, size, channels = self._ring.all.shape[1:]
+        groups, size, channels = self.past.all.shape[1:]
         times = torch.arange(num_tokens - len(inputs), num_tokens, device=inputs.device)
-        self._ring.all[slot].index_copy_(
+        self.past.all[slot].index_copy_(
             1, times % size, inputs.view(-1, groups, channels).transpose(0, 1)
         )
 
-    def grow(self, num_slots: int) -> None:
-        """See Filter."""
-        self._ring.grow(num_slots)
-
     def next(self, u: Tensor, rows: Rows) -> Tensor:
         """See Filter; rows.places: of the newest inputs in their rings."""
-        groups, size, channels = self._ring.all.shape[1:]
-        self._ring.all[rows.slots, :, rows.places] = u.view(-1, groups, channels)
-        ring = self._ring.of(rows).float().view(-1, size, channels)
+        groups, size, channels = self.past.all.shape[1:]
+        self.past.all[rows.slots, :, rows.places] = u.view(-1, groups, channels)
+        ring = self.past.of(rows).float().view(-1, size, channels)
         taps = self._taps.index_select(0, rows.places).view(-1, 1, size)
         y = torch.bmm(taps, ring).view(u.shape)
         return y.addcmul_(u, self._skip).to(u.dtype)
@@ -108,22 +101,18 @@ class ModalFilter:
         self._decay = convolution.log_poles.exp().T.contiguous()
         self._residues = convolution.residues.T.contiguous()
         self._skip = convolution.skip.to(dtype)
-        self._modes = Past(self._decay)
+        self.past = Past(self._decay)
 
     def put(self, slot: int, inputs: Tensor, num_tokens: int) -> None:
         """See Filter; inputs: [width, modes]."""
-        self._modes.all[slot] = inputs.T
-
-    def grow(self, num_slots: int) -> None:
-        """See Filter."""
-        self._modes.grow(num_slots)
+        self.past.all[slot] = inputs.T
 
     def next(self, u: Tensor, rows: Rows) -> Tensor:
         """See Filter."""
-        modes = self._modes.of(rows)
+        modes = self.past.of(rows)
         torch.addcmul(u[:, None].float(), modes, self._decay, out=modes)
         if rows.view is None:
-            self._modes.keep(rows, modes)
+            self.past.keep(rows, modes)
         y = (modes * self._residues).sum(1)
         return y.add_(u * self._skip).to(u.dtype)
 
@@ -142,10 +131,15 @@ class Filtering:
         self._short.put(slot, past.short, num_tokens)
         self._inner.put(slot, past.inner, num_tokens)
 
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot."""
+        return self._short.past.slot_bytes + self._inner.past.slot_bytes
+
     def grow(self, num_slots: int) -> None:
         """Have room for so many."""
-        self._short.grow(num_slots)
-        self._inner.grow(num_slots)
+        self._short.past.grow(num_slots)
+        self._inner.past.grow(num_slots)
 
     def mix(self, h: Tensor, rows: Rows) -> Tensor:
         """h: [rows, width] -> [rows, width]; the pasts move on."""

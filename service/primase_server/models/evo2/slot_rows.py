@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from primase_server.models.device_graph import sent
-from primase_server.models.evo2.attention import Rotary
+from primase_server.models.evo2.attention import Rotary, rotary_angles, rotary_tables
+from primase_server.models.evo2.config import Evo2Config
 
 
 class Rows:
@@ -18,7 +19,7 @@ class Rows:
 
     x: [rows, width], the residual stream. mixed: [rows, width], what attention has found.
     view: the slots as a range, where they are one; None where `slots` alone tells.
-    places, rotary: of the positions, for those blocks that ask; see `Decoder`.
+    places: of the positions in a ring of medium filters. rotary: one for each set of frequencies.
     """
 
     def __init__(self, num_rows: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -28,13 +29,25 @@ class Rows:
         self.x = torch.zeros(num_rows, width, dtype=dtype, device=device)
         self.mixed = torch.zeros_like(self.x)
         self.view: slice | None = None
-        self.places = self.positions
+        self.places = torch.zeros_like(self.positions)
         self.rotary: list[Rotary] = []
 
     def load(self, inputs: Tensor, view: slice | None) -> None:
         """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
         self._inputs.copy_(sent(inputs, self.device), non_blocking=True)
         self.view = view
+
+    def turn(self, config: Evo2Config, rotaries: Sequence[Tensor]) -> None:
+        """Fill in what depends on the positions; `rotaries` of all devices."""
+        torch.remainder(self.positions, config.hcm_taps, out=self.places)
+        here = [inv_freq for inv_freq in rotaries if inv_freq.device == self.device]
+        for index, inv_freq in enumerate(here):
+            angles = rotary_angles(self.positions, inv_freq, config.position_scale)
+            cos, sin = rotary_tables(angles, self.x.dtype)
+            if index == len(self.rotary):
+                self.rotary.append((torch.empty_like(cos), torch.empty_like(sin)))
+            for stored, table in zip(self.rotary[index], (cos, sin), strict=True):
+                stored.copy_(table)
 
 
 class Past:
@@ -43,6 +56,11 @@ class Past:
     def __init__(self, like: Tensor) -> None:
         """Zeros of the shape, dtype and device of what one slot holds."""
         self.all = like.new_zeros(0, *like.shape)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot."""
+        return self.all[0].nbytes
 
     def grow(self, num_slots: int) -> None:
         """Have room for so many; those there are keep what they hold."""
