@@ -103,7 +103,7 @@ conformance-go:
 
 java conformance-java: $(JAVA)
 
-$(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -type f -not -path '*/target/*')
+$(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -name target -prune -o \( -name '*.proto' -o -name '*.java' -o -name pom.xml \) -print)
 	$(MAVEN) package
 	mkdir -p $(@D)
 	printf '#!/bin/sh\nexec java -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
