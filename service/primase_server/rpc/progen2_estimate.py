@@ -33,8 +33,14 @@ def generation_costs(served: ProGen2Served) -> GenerationCosts:
         default_num_new=DEFAULT_NUM_RESIDUES,
         text_bytes=1,
         state_bytes=served.state_bytes,
-        read_bytes=lambda num_tokens: served.workspace_bytes(min(num_tokens, CHUNK_TOKENS)),
+        read_bytes=lambda num_tokens: _read_bytes(served, num_tokens),
     )
+
+
+def _read_bytes(served: ProGen2Served, num_tokens: int) -> int:
+    """Of the widest chunk of a context: the last whole one."""
+    num_before = max(0, num_tokens // CHUNK_TOKENS - 1) * CHUNK_TOKENS
+    return served.chunk_bytes(min(num_tokens, CHUNK_TOKENS), num_before)
 
 
 def estimate_score(

@@ -9,11 +9,13 @@ import torch
 
 from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.progen2.config import VARIANTS, ProGen2Config
-from primase_server.models.progen2.cost import flops, workspace_bytes
+from primase_server.models.progen2.cost import chunk_bytes, flops, workspace_bytes
+from primase_server.models.progen2.generator import CHUNK_TOKENS
 from primase_server.models.progen2.model import ProGen2
 from primase_server.models.progen2.passes import ProGen2Pass
 from primase_server.models.progen2.random_state import RandomState
 from primase_server.models.progen2.runner import ProGen2Runner
+from primase_server.models.progen2.state import state_bytes
 from tests.models.live_bytes import LiveBytes
 
 FIXTURE = VARIANTS["progen2-fixture"]
@@ -65,3 +67,21 @@ def test_operations_are_two_for_each_weight_and_four_for_each_pair() -> None:
     pairs = config.num_layers * 4 * config.width * 1023 * 1024 // 2
     expected = 2 * config.num_parameters * 1023 + pairs
     assert flops(config, 1023) == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_context_that_is_read_holds_its_chunk_and_its_state(
+    name: str, dtype: torch.dtype
+) -> None:
+    model = runner(name, dtype).model
+    ratios: list[float] = []
+    with torch.inference_mode(), LiveBytes() as count:
+        state = model.new_state(1000)
+        for num_before in range(0, 3 * CHUNK_TOKENS, CHUNK_TOKENS):
+            count.peak = count.live
+            model.extend([torch.full((CHUNK_TOKENS,), 5)], [state])
+            said = chunk_bytes(model.config, CHUNK_TOKENS, num_before, dtype.itemsize)
+            said += state_bytes(model.config, 1000, dtype.itemsize)
+            ratios.append(count.peak / said)
+    assert ratios == [pytest.approx(1, abs=0.15)] * 3

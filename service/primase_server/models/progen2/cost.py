@@ -1,5 +1,6 @@
 """What a pass costs: bytes while it runs, floating-point operations."""
 
+from primase_server.models.causal_attention import MASK_NUMBERS
 from primase_server.models.progen2.config import ProGen2Config
 from primase_server.models.progen2.model import MOST_ROWS
 
@@ -18,6 +19,12 @@ def workspace_bytes(config: ProGen2Config, num_tokens: int, dtype_bytes: int) ->
     block = (3 * width + inner) + (width + inner) + inner
     angles = config.rotary_dims * FLOAT32_BYTES + 2 * INT64_BYTES
     return num_tokens * (stream + block * dtype_bytes + angles)
+
+
+def chunk_bytes(config: ProGen2Config, num_tokens: int, num_before: int, dtype_bytes: int) -> int:
+    """The same for a chunk of one sequence, behind so many tokens: it has a mask besides."""
+    mask_numbers = min(MASK_NUMBERS, num_tokens * (num_before + num_tokens)) if num_before else 0
+    return workspace_bytes(config, num_tokens, dtype_bytes) + mask_numbers * dtype_bytes
 
 
 def flops(config: ProGen2Config, num_tokens: int) -> int:

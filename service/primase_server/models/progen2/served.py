@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from primase_server.errors import SequenceTooLong
 from primase_server.models.progen2.config import ProGen2Config
-from primase_server.models.progen2.cost import workspace_bytes
+from primase_server.models.progen2.cost import chunk_bytes, workspace_bytes
 from primase_server.models.progen2.passes import ProGen2Pass
 from primase_server.models.progen2.state import state_bytes
 
@@ -40,6 +40,10 @@ class ProGen2Served:
     def workspace_bytes(self, num_tokens: int) -> int:
         """Peak bytes while so many tokens of one sequence are read, results included."""
         return workspace_bytes(self.config, num_tokens, self.dtype_bytes)
+
+    def chunk_bytes(self, num_tokens: int, num_before: int) -> int:
+        """The same for a chunk of one sequence that goes on behind so many tokens."""
+        return chunk_bytes(self.config, num_tokens, num_before, self.dtype_bytes)
 
     def state_bytes(self, num_tokens: int) -> int:
         """Bytes that a sequence of so many tokens holds between the steps of its generation."""
