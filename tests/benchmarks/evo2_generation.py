@@ -9,7 +9,7 @@ streams  a server of its own and clients of another process, beside the engine w
 crowd    a call among 31 others: time to its first token, gaps between messages, time to free
 
 Same weights, prompts, tokens and threads; each implementation is a process of its own, they work in
-turn, medians are told. With --device cuda: random weights in the shape of 7B, see `tests/gpu`.
+turn, medians are told. With --device cuda: `tests/gpu/evo2_speed.py`.
 """
 
 import random
@@ -28,6 +28,7 @@ from tests.benchmarks._evo2_decoding import NAME, Asked, Round, make_engine, mak
 from tests.benchmarks._evo2_ways import SHAPES, write_checkpoint
 from tests.benchmarks._workers import Worker
 from tests.e2e.server import serving
+from tests.gpu import evo2_speed
 
 PARTS = ("decode", "ragged", "streams", "crowd")
 RAGGED_SHAPES = STREAMED_SHAPES = ("D 128",)
@@ -37,7 +38,7 @@ PROMPT_BASES = 160
 BATCHES = (1, 8)
 NUM_RAGGED = 32
 RAGGED_BASES = (20, 1000)
-RAGGED_TOKENS = (50, 250)
+RAGGED_TOKENS = 500  # the official default
 NUM_STREAMS = (1, 32, 200)
 STREAM_TOKENS = {1: 400, 32: 300, 200: 100}
 NUM_OTHERS = 31
@@ -54,8 +55,12 @@ chosen = random.Random(0)
 @click.option("--shapes", default=",".join(SHAPES), show_default=True)
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
-def command(parts: str, shapes: str, repeats: int, threads: int) -> None:
+@click.option("--device", default="cpu", show_default=True, help="Else see tests/gpu/evo2_speed.")
+def command(parts: str, shapes: str, repeats: int, threads: int, device: str) -> None:
     """Print a table for each shape and part."""
+    if device != "cpu":
+        evo2_speed.report(device)
+        return
     for shape in shapes.split(","):
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = write_checkpoint(shape, Path(folder))
@@ -90,23 +95,21 @@ def decoded_per_s(way: Worker, asked: Sequence[Asked]) -> float:
 
 
 def ragged(shape: str, checkpoint: Path, repeats: int, threads: int) -> None:
-    asked = [
-        Asked(dna(chosen.randint(*RAGGED_BASES)), chosen.randint(*RAGGED_TOKENS))
-        for _ in range(NUM_RAGGED)
-    ]
+    lengths = [chosen.randint(*RAGGED_BASES) for _ in range(NUM_RAGGED)]
+    asked = [Asked(dna(length), RAGGED_TOKENS) for length in lengths]
 
     def one_by_one() -> float:
         rounds: list[Round] = [official.ask([each]) for each in asked]
-        num_tokens = sum(each.num_tokens for each in asked)
-        return num_tokens / sum(each.elapsed_s for each in rounds)
+        return NUM_RAGGED * RAGGED_TOKENS / sum(each.elapsed_s for each in rounds)
 
     with both(shape, checkpoint, threads) as (ours, official):
-        table("prompts", "bases", "new tokens", "Primase", "vortex", "times as fast")
-        speeds = in_turn([lambda: ours.ask(asked).tokens_per_s, one_by_one], repeats)
-        num_bases = sum(len(each.prompt) for each in asked)
-        num_tokens = sum(each.num_tokens for each in asked)
+        for way in (ours, official):
+            way.ask(asked[:1])
+        table("prompts", "bases", "new tokens each", "Primase", "vortex", "times as fast")
+        measures = (lambda: ours.ask(asked).tokens_per_s, one_by_one)
+        speeds = in_turn(measures, repeats, num_warm=0)
         told = f"{speeds[0] / speeds[1]:.1f}"
-        row(len(asked), f"{num_bases:,}", f"{num_tokens:,}", *map(per_s, speeds), told)
+        row(NUM_RAGGED, f"{sum(lengths):,}", RAGGED_TOKENS, *map(per_s, speeds), told)
 
 
 def streams(shape: str, checkpoint: Path, repeats: int, threads: int) -> None:
@@ -197,13 +200,15 @@ def dna(num_bases: int) -> str:
     return "".join(chosen.choices("ACGT", k=num_bases))
 
 
-def in_turn(measures: Sequence[Callable[[], float]], repeats: int) -> list[float]:
-    """The median of each, after one round that is not counted."""
+def in_turn(
+    measures: Sequence[Callable[[], float]], repeats: int, num_warm: int = 1
+) -> list[float]:
+    """The median of each, after rounds that are not counted."""
     found: list[list[float]] = [[] for _ in measures]
-    for index in range(repeats + 1):
+    for index in range(num_warm + repeats):
         for values, measure in zip(found, measures, strict=True):
             value = measure()
-            if index:
+            if index >= num_warm:
                 values.append(value)
     return [statistics.median(values) for values in found]
 
