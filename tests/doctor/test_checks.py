@@ -10,26 +10,40 @@ from safetensors.torch import load, save
 from primase_server.doctor.checks import check_device, check_model, check_pulled, check_versions
 from primase_server.doctor.report import Device
 from primase_server.models.esm2.weights import FIXTURE
+from primase_server.models.progen2.weights import FIXTURE as PROGEN2
 from primase_server.settings import ModelSettings
 from tests.hub_checkpoints import whole
 
 NAME = "model.safetensors"
 
 
-def device(error: float, evo2_error: float = 1e-6) -> Device:
-    errors = {"float32": error, "bfloat16": math.nan}
-    return Device("cuda:0", "a GPU", errors, {"float32": evo2_error}, "native")
+FAMILIES = ("ESM-2", "Evo 2", "ProGen2")
+
+
+def device(*errors: float) -> Device:
+    by_family = [{"float32": error, "bfloat16": math.nan} for error in errors]
+    return Device("cuda:0", "a GPU", *by_family, "native")
 
 
 @pytest.mark.parametrize(
     ("error", "ok"), [(1e-6, True), (1e-4, True), (2e-4, False), (math.nan, False)]
 )
 def test_float32_has_to_be_right(error: float, ok: bool) -> None:
-    esm2, evo2 = check_device(device(error))
-    assert (esm2.name, esm2.ok) == ("self test of ESM-2 on cuda:0", ok)
-    assert (evo2.name, evo2.ok) == ("self test of Evo 2 on cuda:0", True)
-    esm2, evo2 = check_device(device(1e-6, error))
-    assert (esm2.ok, evo2.ok) == (True, ok)
+    for wrong in range(len(FAMILIES)):
+        errors = [1e-6] * len(FAMILIES)
+        errors[wrong] = error
+        assert [(check.name, check.ok) for check in check_device(device(*errors))] == [
+            (f"self test of {family} on cuda:0", ok or place != wrong)
+            for place, family in enumerate(FAMILIES)
+        ]
+
+
+def test_the_files_of_progen2_are_read_whole(tmp_path: Path) -> None:
+    good = check_model(ModelSettings("progen2-fixture", str(PROGEN2)), tmp_path)
+    assert (good.ok, good.detail) == (True, f"{PROGEN2}: 32 tensors read")
+    other = check_model(ModelSettings("progen2-small", str(PROGEN2)), tmp_path)
+    assert not other.ok
+    assert other.detail.endswith("has 3 blocks of width 64, which is not progen2-small")
 
 
 def test_dists_of_two_versions_are_wrong() -> None:

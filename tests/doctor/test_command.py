@@ -32,14 +32,14 @@ def test_programs_get_json(tmp_path: Path) -> None:
     assert len(found["cpu"]["linear_kernels"]) == len(KERNELS)
     assert found["cpu"]["chosen_linear_kernel"] in KERNELS
     assert found["devices"][0]["name"] == "cpu"
-    for errors in ("errors", "evo2_errors"):
+    for errors in ("errors", "evo2_errors", "progen2_errors"):
         assert found["devices"][0][errors]["float32"] < 1e-4
     assert "emulated in float32" in found["devices"][0]["projections"]
     assert {check["name"]: check["ok"] for check in found["checks"]} == {
         "versions agree": True,
         **{
             f"self test of {family} on {device['name']}": True
-            for family in ("ESM-2", "Evo 2")
+            for family in ("ESM-2", "Evo 2", "ProGen2")
             for device in found["devices"]
         },
     }

@@ -17,10 +17,12 @@ from primase_server.models.evo2.self_test import PUBLISHED
 from primase_server.models.evo2.verified import Passes
 from primase_server.models.evo2.weights import LocalWeights
 from primase_server.models.evo2.weights import open_checkpoint as open_evo2
-from primase_server.models.families import EVO2
+from primase_server.models.families import EVO2, PROGEN2
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.catalogue import CATALOGUE
 from primase_server.models.hub.weights_dir import folder_of
+from primase_server.models.progen2.weights import LocalWeights as ProGen2Weights
+from primase_server.models.progen2.weights import open_checkpoint as open_progen2
 from primase_server.settings import HUB, ModelSettings, Settings
 
 
@@ -33,7 +35,12 @@ def check_versions(versions: Mapping[str, str]) -> Check:
 
 def check_device(device: Device) -> Iterable[Check]:
     """The self test of each family in float32 gives the official code's numbers."""
-    for family, errors in (("ESM-2", device.errors), ("Evo 2", device.evo2_errors)):
+    found = {
+        "ESM-2": device.errors,
+        "Evo 2": device.evo2_errors,
+        "ProGen2": device.progen2_errors,
+    }
+    for family, errors in found.items():
         error = errors["float32"]
         detail = f"error {error:.1e} in float32, at most {MAX_ERROR:.0e}"
         yield Check(f"self test of {family} on {device.name}", error <= MAX_ERROR, detail)
@@ -88,6 +95,8 @@ def _tensors(model: ModelSettings, path: Path) -> Mapping[str, Tensor]:
     family = family_of(model)
     if family is EVO2:
         return open_evo2(LocalWeights(path, family.slugs.get(model.name))).tensors
+    if family is PROGEN2:
+        return open_progen2(ProGen2Weights(path, family.slugs.get(model.name))).tensors
     return open_esm2(path).tensors
 
 

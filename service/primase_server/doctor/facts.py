@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import torch
 
-from primase_server.doctor import esm2_self_test, evo2_self_test
+from primase_server.doctor import esm2_self_test, evo2_self_test, progen2_self_test
 from primase_server.doctor.report import Cpu, Device
 from primase_server.loading.precision import products_for
 from primase_server.models import cpu_linear
@@ -48,6 +48,7 @@ def devices() -> tuple[Device, ...]:
             description,
             errors_on(name, esm2_self_test.error_on),
             errors_on(name, evo2_self_test.error_on),
+            errors_on(name, progen2_self_test.error_on),
             choose(torch.device(name), needs_fp8=True).note,
         )
         for name, description in _devices().items()

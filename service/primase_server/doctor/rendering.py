@@ -14,7 +14,7 @@ def as_json(report: Report) -> str:
     """One JSON object: `ok`, and the fields of Report; an error that is not a number is null."""
     values = asdict(report) | {"ok": report.ok}
     for device in values["devices"]:
-        for name in ("errors", "evo2_errors"):
+        for name in ("errors", "evo2_errors", "progen2_errors"):
             device[name] = {
                 dtype: None if math.isnan(error) else error for dtype, error in device[name].items()
             }
@@ -40,6 +40,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  {device.name} ({device.description})"
         yield f"    ESM-2: {_errors(device.errors)}"
         yield f"    Evo 2: {_errors(device.evo2_errors)}"
+        yield f"    ProGen2: {_errors(device.progen2_errors)}"
         yield f"    {device.projections}"
     yield "checks"
     for check in report.checks:

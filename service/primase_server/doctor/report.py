@@ -23,14 +23,16 @@ class Cpu:
 class Device:
     """A device by the name that --device takes, and which of the data types it computes in.
 
-    `errors` are those of ESM-2's self test by data type, `evo2_errors` of Evo 2's; NaN where the
-    numbers were not finite. `projections` is how FP8-trained projections would be multiplied.
+    `errors` are those of ESM-2's self test by data type, `evo2_errors` of Evo 2's and
+    `progen2_errors` of ProGen2's; NaN where the numbers were not finite. `projections` is how
+    FP8-trained projections would be multiplied.
     """
 
     name: str
     description: str
     errors: Mapping[str, float]
     evo2_errors: Mapping[str, float]
+    progen2_errors: Mapping[str, float]
     projections: str
 
 

@@ -1,0 +1,40 @@
+"""ProGen2's self test sees a wrong number, and knows a right one."""
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from primase_server.doctor import progen2_self_test as self_test
+from primase_server.doctor.errors import MAX_ERROR
+from primase_server.doctor.progen2_self_test import error_on
+from primase_server.models.cpu_linear import Chosen, Kernel
+from primase_server.models.families import Family
+from primase_server.models.linear import Product, plain
+from primase_server.settings import Settings
+
+
+def test_this_machine_is_right_in_float32() -> None:
+    assert error_on("cpu", "float32") < MAX_ERROR / 10
+
+
+def test_half_precision_is_near() -> None:
+    assert MAX_ERROR < error_on("cpu", "bfloat16") < 0.2
+
+
+@pytest.mark.parametrize("name", ["mean_logits", "last_logits"])
+def test_a_wrong_number_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    expected = self_test._expected()
+    expected[name] = expected[name] * np.float32(1.01)
+    monkeypatch.setattr(self_test, "_expected", lambda: expected)
+    assert error_on("cpu", "float32") == pytest.approx(0.01 / 1.01, rel=1e-2)
+
+
+def test_the_kernel_that_serves_is_the_one_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(weight: Tensor, bias: Tensor | None, *, with_gelu: bool = False) -> Product:
+        return plain(weight * 1.01, bias, with_gelu=with_gelu)
+
+    def chosen(settings: Settings, family: Family) -> Chosen:
+        return Chosen(Kernel("wrong", "1 % too much", 1e-5, wrong), "")
+
+    monkeypatch.setattr(self_test, "products_for", chosen)
+    assert error_on("cpu", "float32") > MAX_ERROR
