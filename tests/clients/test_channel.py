@@ -10,8 +10,17 @@ import pytest
 
 from primase import RetryPolicy, TlsOptions, exceptions
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
+from primase.models.v1 import model_service_pb2 as models_pb2
 from tests.certificate import self_signed
-from tests.clients.scripted import BOTH_CLIENTS, ScriptedEsm2, abort, mean_rows, serving, status
+from tests.clients.scripted import (
+    BOTH_CLIENTS,
+    NamedModels,
+    ScriptedEsm2,
+    abort,
+    mean_rows,
+    serving,
+    status,
+)
 
 both_clients = pytest.mark.parametrize("run", BOTH_CLIENTS)
 QUICK = RetryPolicy(initial_backoff_s=0.01, max_backoff_s=0.02)
@@ -109,6 +118,23 @@ def test_the_deadline_is_the_callers(run: Any) -> None:
         pytest.raises(exceptions.DeadlineExceeded),
     ):
         run(target, encode, timeout_s=0.2, retry=None)
+
+
+@both_clients
+def test_a_deadline_can_be_that_of_some_calls(run: Any) -> None:
+    left_s: list[float] = []
+
+    def note(request: Any, context: grpc.ServicerContext) -> Any:
+        left_s.append(context.time_remaining())
+        return models_pb2.GetModelResponse()
+
+    with serving(models=NamedModels(note)) as target:
+        run(target, lambda c: c.within(50).model("m"), timeout_s=500)
+        run(target, lambda c: c.within(None).model("m"), timeout_s=50)
+        run(target, lambda c: (c.within(50), c)[1].model("m"), timeout_s=500)
+    assert 40 < left_s[0] < 60
+    assert left_s[1] > 1000
+    assert 400 < left_s[2] < 600
 
 
 @both_clients

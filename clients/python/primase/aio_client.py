@@ -1,6 +1,7 @@
 """The asyncio client."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -97,6 +98,13 @@ class AsyncClient:
     def progen2(self, model: str) -> AsyncProGen2:
         """A ProGen2 model; nothing is sent yet."""
         return AsyncProGen2(self._channel, self._transport, model)
+
+    def within(self, timeout_s: float | None) -> Self:
+        """This client with another deadline for each request, in seconds, over the same connection.
+
+        `client.within(2).esm2("esm2-650m")` gives up after 2 s, and `client` as before.
+        """
+        return type(self)(self._channel, replace(self._transport, timeout_s=timeout_s))
 
     @property
     def channel(self) -> grpc.aio.Channel:
