@@ -13,6 +13,7 @@ PROMPT = tuple(b"ACGT" * 20)
 NUM_DRAWN = 50
 MAX_TOKENS = len(PROMPT) + NUM_DRAWN
 STEP_BYTES = 1 << 20  # logits, and what one step of this small model makes beside
+SMALL_BYTES = 1 << 15  # the rows of a few steps
 
 
 def read_prompts(generator: Evo2Generator, count: int) -> list[Running]:
@@ -28,26 +29,31 @@ def draw(generator: Evo2Generator, states: list[Running], count: int) -> None:
         generator.step(reads, lambda: None)
 
 
+def _read_and_leave(generator: Evo2Generator, memory: LiveBytes) -> int:
+    """Bytes held after more sequences than there were slots, all of which have ended."""
+    states = read_prompts(generator, 9)
+    draw(generator, states, 1)
+    for state in states:
+        generator.release(state)
+    held: int = memory.live
+    return held
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_drawn_sequences_hold_what_was_reserved_and_give_it_back(dtype: torch.dtype) -> None:
     generator = Evo2Generator(ours(FEW_BLOCKS, dtype=dtype))
     reserved = 24 * generator.sequence_bytes(MAX_TOKENS)
     with LiveBytes() as memory:
+        before = _read_and_leave(generator, memory)
         states = read_prompts(generator, 24)
-        assert memory.live <= reserved
+        assert memory.live <= before + reserved
         draw(generator, states, NUM_DRAWN)
         slots_bytes = 24 * (generator.sequence_bytes(MAX_TOKENS) - generator.sequence_bytes(0))
         assert slots_bytes < memory.live <= reserved + STEP_BYTES
         assert memory.peak <= reserved + STEP_BYTES
         for state in states:
             generator.release(state)
-        held = memory.live
-        assert held < reserved - slots_bytes + STEP_BYTES
-        again = read_prompts(generator, 24)
-        draw(generator, again, 1)
-        for state in again:
-            generator.release(state)
-        assert memory.live <= held + STEP_BYTES
+        assert memory.live <= before + SMALL_BYTES
 
 
 def test_samples_that_share_a_prompt_hold_no_more_than_was_reserved_for_each() -> None:

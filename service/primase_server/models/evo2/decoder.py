@@ -9,7 +9,8 @@ here waits for the device.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,8 @@ class Decoder:
         self._positions: list[int] = []
         self._free: list[int] = []
         self._live: set[int] = set()
-        self._grow()
+        self._books, self._tables = Lock(), Lock()
+        self._resize(self._slots_at_once)
 
     @property
     def num_slots(self) -> int:
@@ -63,10 +65,12 @@ class Decoder:
 
     def put(self, state: SequenceState) -> int:
         """Give a sequence a slot; its state must not be used any more."""
-        if not self._free:
-            self._grow()
-        slot = heappop(self._free)
-        self._live.add(slot)
+        with self._tables:
+            if not self._free:
+                self._resize(self.num_slots + self._slots_at_once)
+            with self._books:
+                slot = heappop(self._free)
+                self._live.add(slot)
         self._positions[slot] = state.num_tokens
         for filtering in self._filterings:
             filtering.put(slot, state.convolution(filtering.layer), state.num_tokens)
@@ -75,11 +79,15 @@ class Decoder:
         return slot
 
     def free(self, slot: int) -> None:
-        """Nobody will ask for the slot again."""
+        """Nobody will ask for the slot again. The last one gives back the room of all others."""
         for attending in self._attendings:
             attending.drop(slot)
-        self._live.discard(slot)
-        heappush(self._free, slot)
+        with self._books:
+            self._live.discard(slot)
+            heappush(self._free, slot)
+        if self._tables.acquire(blocking=False):  # else whoever has them does it
+            self._shrink()
+            self._tables.release()
 
     @torch.inference_mode()
     def step(
@@ -92,11 +100,13 @@ class Decoder:
         """
         token_of = dict(zip(slots, token_ids, strict=True))
         found: dict[int, Tensor] = {}
-        for placed in self._placed(slots, block_rows):
-            logits = self._step(placed, token_of)
-            found |= dict(zip(placed, logits.unbind(), strict=True))
-        for slot in slots:
-            self._positions[slot] += 1
+        with self._tables:
+            for placed in self._placed(slots, block_rows):
+                logits = self._step(placed, token_of)
+                found |= dict(zip(placed, logits.unbind(), strict=True))
+            for slot in slots:
+                self._positions[slot] += 1
+            self._shrink()
         return [found[slot] for slot in slots]
 
     def _step(self, placed: Slots, token_of: dict[int, int]) -> Tensor:
@@ -157,14 +167,23 @@ class Decoder:
             self._lanes[num_rows] = lane
         return lane
 
-    def _grow(self) -> None:
+    @property
+    def _slots_at_once(self) -> int:
+        return _RECORDED_SLOTS_AT_ONCE if self._is_recorded else _SLOTS_AT_ONCE
+
+    def _shrink(self) -> None:
+        if not self._live and self.num_slots > self._slots_at_once:
+            self._resize(self._slots_at_once)
+
+    def _resize(self, num_slots: int) -> None:
         first = max(0, self.num_slots)
-        num_slots = first + (_RECORDED_SLOTS_AT_ONCE if self._is_recorded else _SLOTS_AT_ONCE)
-        self._positions[first:] = [0] * (num_slots + 1 - first)
-        for slot in range(first, num_slots):
-            heappush(self._free, slot)
+        self._positions = [*self._positions[:first], *[0] * (num_slots + 1)][: num_slots + 1]
+        with self._books:
+            self._free += range(first, num_slots)
+            self._free = [slot for slot in self._free if slot < num_slots]
+            heapify(self._free)
         for filtering in self._filterings:
-            filtering.grow(num_slots + 1)
+            filtering.resize(num_slots + 1)
         self._lanes.clear()  # what is recorded is of the tensors before
 
     def _mixing(self, block: Block) -> Mixing:

@@ -62,7 +62,7 @@ class Evo2Generator:
     def sequence_bytes(self, num_tokens: int) -> int:
         """Bytes of state of one sequence of that length, while it is read and while it is drawn.
 
-        Its slot is one of a few that are made at once and never given back.
+        Its slot is one of a few that are made at once, and given back once nobody has any.
         """
         config, dtype_bytes = self._model.config, self._model.dtype.itemsize
         filters = state_bytes(config, 0, dtype_bytes)
@@ -100,18 +100,26 @@ class Evo2Generator:
         return torch.stack(rows) if rows else torch.empty(0, self._model.config.vocabulary_size)
 
     def _read(self, reads: Sequence[Read], give_way: Callable[[], None]) -> dict[int, Tensor]:
-        """Each chunk by itself, so that it is read alike whatever else there is."""
+        """Chunks whose numbers may not depend on others each by itself, the rest together."""
+        others = [read for read in reads if not read.is_invariant]
+        groups = [[read] for read in reads if read.is_invariant] + ([others] if others else [])
         found: dict[int, Tensor] = {}
-        for read in reads:
-            state = _running(read.state).sequence
-            assert state is not None
-            rows = self._model.extend(
-                [torch.tensor(read.token_ids)], [state], GivingWay(self._model.config, give_way)
-            )
-            assert rows is not None
-            if read.wants_logits:
-                found[id(read)] = self._model.logits(rows[-1:])[0]
+        for group in groups:
+            rows = self._extend(group, give_way)
+            for read, of_read in zip(group, rows, strict=True):
+                if read.wants_logits:
+                    found[id(read)] = self._model.logits(of_read[-1:])[0]
         return found
+
+    def _extend(self, reads: Sequence[Read], give_way: Callable[[], None]) -> tuple[Tensor, ...]:
+        states = [_running(read.state).sequence for read in reads]
+        rows = self._model.extend(
+            [torch.tensor(read.token_ids) for read in reads],
+            [state for state in states if state is not None],
+            GivingWay(self._model.config, give_way),
+        )
+        assert rows is not None
+        return tuple(rows.split([len(read.token_ids) for read in reads]))
 
     def _decode(self, reads: Sequence[Read]) -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}

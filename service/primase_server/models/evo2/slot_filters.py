@@ -136,10 +136,10 @@ class Filtering:
         """Bytes of one slot."""
         return self._short.past.slot_bytes + self._inner.past.slot_bytes
 
-    def grow(self, num_slots: int) -> None:
-        """Have room for so many."""
-        self._short.past.grow(num_slots)
-        self._inner.past.grow(num_slots)
+    def resize(self, num_slots: int) -> None:
+        """Have so many slots."""
+        self._short.past.resize(num_slots)
+        self._inner.past.resize(num_slots)
 
     def mix(self, h: Tensor, rows: Rows) -> Tensor:
         """h: [rows, width] -> [rows, width]; the pasts move on."""

@@ -62,11 +62,12 @@ class Past:
         """Bytes of one slot."""
         return self.all[0].nbytes
 
-    def grow(self, num_slots: int) -> None:
-        """Have room for so many; those there are keep what they hold."""
-        larger = self.all.new_zeros(num_slots, *self.all.shape[1:])
-        larger[: len(self.all)] = self.all
-        self.all = larger
+    def resize(self, num_slots: int) -> None:
+        """Have so many; those that stay keep what they hold."""
+        resized = self.all.new_zeros(num_slots, *self.all.shape[1:])
+        num_kept = min(num_slots, len(self.all))
+        resized[:num_kept] = self.all[:num_kept]
+        self.all = resized
 
     def of(self, rows: Rows) -> Tensor:
         """[rows, ...]: the slots themselves where they are a range, else a copy."""
