@@ -104,6 +104,7 @@ conformance-go:
 java conformance-java: $(JAVA)
 
 $(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -name target -prune -o \( -name '*.proto' -o -name '*.java' -o -name pom.xml \) -print)
+	rm -rf clients/java/*/target
 	$(MAVEN) package
 	mkdir -p $(@D)
 	printf '#!/bin/sh\nexec java -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
@@ -111,9 +112,7 @@ $(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -name target -p
 	chmod +x $@
 
 # As a repository of Maven has it: <url>file:///.../dist/maven</url>.
-dist-java:
-	rm -rf clients/java/client/target $(JAVA_DIST)
-	$(MAVEN) package --projects client -DskipTests
+dist-java: $(JAVA)
 	mkdir -p $(JAVA_DIST)
 	cp clients/java/client/target/primase-client-*.jar $(JAVA_DIST)/
 	cp clients/java/client/target/.flattened-pom.xml $(JAVA_DIST)/primase-client-$(shell cat VERSION).pom

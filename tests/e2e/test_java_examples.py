@@ -96,7 +96,7 @@ def test_scores_variants(server: Server, esm2: Esm2) -> None:
         )
     found = re.fullmatch(r"IF1_ECOLI: Spearman (\S+) over 72 variants", summary)
     assert found is not None
-    assert float(found[1]) == pytest.approx(np.corrcoef(ranks)[0, 1], abs=2e-3)
+    assert float(found[1]) == pytest.approx(np.corrcoef(ranks[0], ranks[1])[0, 1], abs=2e-3)
 
 
 def test_generates_antibodies(server: Server) -> None:
