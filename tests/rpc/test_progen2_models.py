@@ -77,6 +77,22 @@ def test_what_a_generation_costs(live: Live) -> None:
     assert "1024 residues in one sequence; the limit is 1023" in over.detail
 
 
+def test_what_a_generation_with_likelihoods_costs(live: Live) -> None:
+    both = [*GENERATION, *SCORE]
+    told = estimate(live, 100, 50, outputs=both, num_new_tokens=20, num_samples=3)
+    generated = estimate(live, 100, 50, outputs=GENERATION, num_new_tokens=20, num_samples=3)
+    assert told.num_tokens - generated.num_tokens == 3 * 2 * (121 + 71)
+    assert told.max_sequence_length == generated.max_sequence_length - 1
+    with serving(limited(max_queued_tokens=2 * 23)) as small:
+        asked = options(20, include_likelihood=True)
+        small.progen2.Generate(request("MK", options=asked))
+        told = estimate(small, 2, outputs=both, num_new_tokens=20)
+        assert told.fits
+        assert told.num_tokens == 3 + 20 + 2 * 23
+        over = estimate(small, 3, outputs=both, num_new_tokens=20)
+        assert "48 queued tokens to be scored; the limit is 46" in over.detail
+
+
 def test_memory_decides_how_much_is_generated_at_once() -> None:
     # half of it is for generation
     room = runner().served.state_bytes(300)
@@ -97,5 +113,6 @@ def test_memory_decides_how_much_is_generated_at_once() -> None:
 def test_outputs_of_other_families_are_refused(live: Live, output: Any) -> None:
     refused = refusal(lambda: estimate(live, 10, outputs=[*SCORE, output]))
     assert refused.fields == {"outputs[1]": "INVALID_PARAMETER"}
-    mixed = refusal(lambda: estimate(live, 10, outputs=[*GENERATION, *SCORE]))
+    mixed = refusal(lambda: estimate(live, 10, outputs=[*GENERATION, output]))
     assert list(mixed.fields) == ["outputs"]
+    assert "with SCORE or alone" in mixed.message

@@ -18,7 +18,8 @@ class GenerationCosts:
 
     unit: of what a prompt is made, beside its `num_special` tokens; `max_tokens` with the new ones.
     text_bytes: of each of these in an answer, beside the token. state_bytes: of so many tokens.
-    read_bytes: of a step that reads the longest chunk of so many.
+    read_bytes: of a step that reads the longest chunk of so many. follow_up_tokens: what else is
+    read of a sample of so many.
     """
 
     unit: str
@@ -28,15 +29,22 @@ class GenerationCosts:
     text_bytes: int
     state_bytes: Callable[[int], int]
     read_bytes: Callable[[int], int]
+    follow_up_tokens: Callable[[int], int] = lambda _: 0
 
 
-def is_generation(request: pb.EstimateRequest) -> bool:
-    """Whether a generation is asked about. Raises InvalidRequest where other calls are too."""
-    outputs = list(request.outputs)
+def is_generation(request: pb.EstimateRequest, *follow_ups: pb.EstimateOutput.ValueType) -> bool:
+    """Whether a generation is asked about, with some of `follow_ups` or none.
+
+    Raises InvalidRequest where other calls are too.
+    """
+    outputs = set(request.outputs)
     if pb.ESTIMATE_OUTPUT_GENERATION not in outputs:
         return False
-    if set(outputs) != {pb.ESTIMATE_OUTPUT_GENERATION}:
-        raise InvalidRequest.at("outputs", "GENERATION is asked about alone")
+    if outputs - {pb.ESTIMATE_OUTPUT_GENERATION, *follow_ups}:
+        names = map(pb.EstimateOutput.Name, follow_ups)
+        others = " and ".join(name.removeprefix("ESTIMATE_OUTPUT_") for name in names)
+        together = f"with {others} or alone" if others else "alone"
+        raise InvalidRequest.at("outputs", f"GENERATION is asked about {together}")
     return True
 
 
@@ -52,6 +60,8 @@ def estimate(
     num_samples = request.num_samples or 1
     num_new = request.num_new_tokens or costs.default_num_new
     num_tokens = sum(lengths) + len(lengths) * num_samples * num_new
+    after_each = sum(costs.follow_up_tokens(length + num_new) for length in lengths)
+    num_follow_up_tokens = num_samples * after_each
     sample_bytes = SAMPLE_BYTES + num_new * TOKEN_BYTES
     text_bytes = sum((length + num_new) * costs.text_bytes for length in lengths)
     response_bytes = num_samples * (len(lengths) * sample_bytes + text_bytes)
@@ -75,12 +85,13 @@ def estimate(
     found = problems(longest) + refusals(
         (
             ("queued tokens", num_tokens, limits.max_queued_tokens),
+            ("queued tokens to be scored", num_follow_up_tokens, limits.max_queued_tokens),
             ("queued bytes", sum(lengths) * TOKEN_ID_BYTES, limits.max_queued_bytes),
         )
     )
     fits_once = not problems(longest)
     return pb.EstimateResponse(
-        num_tokens=num_tokens,
+        num_tokens=num_tokens + num_follow_up_tokens,
         workspace_bytes=costs.read_bytes(longest) + state_bytes(longest),
         response_bytes=response_bytes,
         fits=not found,

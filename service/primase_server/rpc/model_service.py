@@ -82,8 +82,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         room = self._room(model)
         served = progen2_requests.within(runner.served, self._limits)
         weights_bytes = runner.config.num_parameters * served.dtype_bytes
-        if generation_estimate.is_generation(request):
-            costs = progen2_estimate.generation_costs(served)
+        if generation_estimate.is_generation(request, pb.ESTIMATE_OUTPUT_SCORE):
+            likelihood = pb.ESTIMATE_OUTPUT_SCORE in request.outputs
+            costs = progen2_estimate.generation_costs(served, likelihood=likelihood)
             return generation_estimate.estimate(request, costs, room, self._limits, weights_bytes)
         return progen2_estimate.estimate_score(request, served, room, self._limits, weights_bytes)
 

@@ -24,16 +24,22 @@ def score_bytes(items: Sequence[ScoreItem]) -> int:
     return sum(SCORE_BYTES + item.num_result_bytes for item in items)
 
 
-def generation_costs(served: ProGen2Served) -> GenerationCosts:
-    """Of that model."""
+def generation_costs(served: ProGen2Served, *, likelihood: bool) -> GenerationCosts:
+    """Of that model, with the likelihood of what is made or without."""
+
+    def score_tokens(num_tokens: int) -> int:
+        return ScoreItem.of_length(served, num_tokens - PROMPT_TERMINALS).num_tokens
+
     return GenerationCosts(
         unit="residues",
         num_special=PROMPT_TERMINALS,
-        max_tokens=served.max_tokens,
+        # which is scored from terminal to terminal
+        max_tokens=served.max_tokens - likelihood,
         default_num_new=DEFAULT_NUM_RESIDUES,
         text_bytes=1,
         state_bytes=served.state_bytes,
         read_bytes=lambda num_tokens: _read_bytes(served, num_tokens),
+        follow_up_tokens=score_tokens if likelihood else lambda _: 0,
     )
 
 

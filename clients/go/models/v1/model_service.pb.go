@@ -228,7 +228,7 @@ const (
 	EstimateOutput_ESTIMATE_OUTPUT_ATTENTION_MAPS EstimateOutput = 7
 	// New tokens.
 	EstimateOutput_ESTIMATE_OUTPUT_GENERATION EstimateOutput = 8
-	// A log-likelihood per sequence.
+	// A log-likelihood per sequence. Of ProGen2 with GENERATION: of what is made.
 	EstimateOutput_ESTIMATE_OUTPUT_SCORE EstimateOutput = 9
 )
 

@@ -141,7 +141,7 @@ class _EstimateOutputEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Estima
     ESTIMATE_OUTPUT_GENERATION: _EstimateOutput.ValueType  # 8
     """New tokens."""
     ESTIMATE_OUTPUT_SCORE: _EstimateOutput.ValueType  # 9
-    """A log-likelihood per sequence."""
+    """A log-likelihood per sequence. Of ProGen2 with GENERATION: of what is made."""
 
 class EstimateOutput(_EstimateOutput, metaclass=_EstimateOutputEnumTypeWrapper):
     """An optional output, as far as it changes the cost of a request."""
@@ -165,7 +165,7 @@ ESTIMATE_OUTPUT_ATTENTION_MAPS: EstimateOutput.ValueType  # 7
 ESTIMATE_OUTPUT_GENERATION: EstimateOutput.ValueType  # 8
 """New tokens."""
 ESTIMATE_OUTPUT_SCORE: EstimateOutput.ValueType  # 9
-"""A log-likelihood per sequence."""
+"""A log-likelihood per sequence. Of ProGen2 with GENERATION: of what is made."""
 Global___EstimateOutput: _TypeAlias = EstimateOutput  # noqa: Y015
 
 @_typing.final
