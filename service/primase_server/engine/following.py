@@ -109,10 +109,12 @@ class _Followed:
             return
         if isinstance(delivery.event, Finished):
             self._follow(delivery, delivery.event)
-        else:
+        elif isinstance(delivery.event, Failed):
             with self._changing():
                 passed_on = self.passed_on(delivery)
             self._recipient.deliver(passed_on)
+        else:
+            self._recipient.deliver(self._readdressed(delivery))
 
     def passed_on(self, delivery: Delivery) -> Delivery:
         """What the recipient gets of an event of the generation; a failure frees its share."""
