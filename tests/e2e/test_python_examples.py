@@ -104,7 +104,7 @@ def test_antibodies_are_generated(run: Run) -> None:
 
 
 CODE = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
-PRINTED = ["insulin (32,)", "lac 0 ", "UNKNOWN_LAYER", "(32,)"]
+PRINTED = ["insulin (32,)", "\n1 -", "lac 0 ", "UNKNOWN_LAYER", "(32,)"]
 
 
 @pytest.mark.parametrize(("code", "printed"), [*zip(CODE, PRINTED, strict=True)])
