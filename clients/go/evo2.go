@@ -66,14 +66,14 @@ func (m Evo2) Events(
 func (m Evo2) Samples(
 	ctx context.Context, request *evo2v1.StreamGenerateRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*evo2v1.Sample], error] {
-	id := func(item int) string { return request.GetItems()[item].GetId() }
+	ids := idsOf(request.GetItems())
 	begin := func(key sampleKey) *evo2v1.Sample {
 		return &evo2v1.Sample{
-			ItemIndex: int32(key.item), SampleIndex: int32(key.sample), Id: id(key.item),
+			ItemIndex: int32(key.item), SampleIndex: int32(key.sample), Id: ids[key.item],
 		}
 	}
 	stream := messages(ctx, m.StreamGenerate, request, options)
-	return samples(stream, evo2Asked(request), begin, addToEvo2, id)
+	return samples(stream, evo2Asked(request), begin, addToEvo2, ids)
 }
 
 func evo2Asked(request *evo2v1.StreamGenerateRequest) asked {

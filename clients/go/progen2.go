@@ -40,14 +40,14 @@ func (m ProGen2) Events(
 func (m ProGen2) Samples(
 	ctx context.Context, request *progen2v1.StreamGenerateRequest, options ...grpc.CallOption,
 ) iter.Seq2[Item[*progen2v1.Sample], error] {
-	id := func(item int) string { return request.GetItems()[item].GetId() }
+	ids := idsOf(request.GetItems())
 	begin := func(key sampleKey) *progen2v1.Sample {
 		return &progen2v1.Sample{
-			ItemIndex: int32(key.item), SampleIndex: int32(key.sample), Id: id(key.item),
+			ItemIndex: int32(key.item), SampleIndex: int32(key.sample), Id: ids[key.item],
 		}
 	}
 	stream := messages(ctx, m.StreamGenerate, request, options)
-	return samples(stream, progen2Asked(request), begin, addToProgen2, id)
+	return samples(stream, progen2Asked(request), begin, addToProgen2, ids)
 }
 
 func progen2Asked(request *progen2v1.StreamGenerateRequest) asked {
