@@ -107,7 +107,7 @@ $(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -name target -p
 	rm -rf clients/java/*/target
 	$(MAVEN) package
 	mkdir -p $(@D)
-	printf '#!/bin/sh\nexec java -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
+	printf '#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
 		"$(CURDIR)/clients/java/conformance/target/classes" "$$(cat clients/java/conformance/target/classpath)" >$@
 	chmod +x $@
 

@@ -18,7 +18,9 @@ def java(program: str | Path, *arguments: str) -> str:
     """What a program of the examples, or a single source file beside them, prints."""
     target = CLIENT / "examples" / "target"
     classpath = f"{target / 'classes'}:{(target / 'classpath').read_text()}"
-    return _run(["java", "-cp", classpath, str(program), *arguments], RUN_S)
+    return _run(
+        ["java", "-XX:TieredStopAtLevel=1", "-cp", classpath, str(program), *arguments], RUN_S
+    )
 
 
 def maven(folder: Path, *arguments: str) -> None:
