@@ -21,6 +21,7 @@ StreamEncode
 esm2 StreamScoreSequences, StreamScoreVariants
     unknown.enum            mode, method and combination 99
 evo2 StreamGenerate
+    attempts.<script>       as above; then "ACGT"
     unknown.enum            finish reason and determinism 99, and an event that no contract knows
     breaks                  "ACGT", and the connection is lost; to who resumes it right, the rest
 """
@@ -300,7 +301,14 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
             _with_unknown(finished, b"\x08\x63")  # reason (1) is 99
             yield evo2.StreamGenerateResponse(sequence_number=3, finished=finished)
             return
-        assert request.model == "breaks"
+        script, _, name = request.model.partition(".")
+        if script == "attempts":
+            _attempt(context, name)
+            yield evo2.StreamGenerateResponse(started=started)
+            yield _tokens(1, "ACGT")
+            yield _finished(2, 4)
+            return
+        assert script == "breaks"
         prompt = request.items[0].prompt
         is_resumed = request.resume_token == "behind-4" and prompt.endswith("ACGT")
         if request.resume_token and not is_resumed:
@@ -309,9 +317,7 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
         yield _tokens(1, "TTGG" if is_resumed else "ACGT", "behind-8" if is_resumed else "behind-4")
         if not is_resumed:
             _refuse(context, (ERRORS["unavailable"][0], None))
-        finished = generation_pb2.GenerationFinished(reason=generation_pb2.FINISH_REASON_LENGTH)
-        finished.usage.num_generated_tokens = 4
-        yield evo2.StreamGenerateResponse(sequence_number=2, finished=finished)
+        yield _finished(2, 4)
 
 
 def every_number(name: str) -> tuple[tensor_pb2.DataType.ValueType, NDArray[Any]]:
@@ -366,6 +372,12 @@ def _tokens(number: int, text: str, resume_token: str = "") -> evo2.StreamGenera
         text=text, token_ids=text.encode(), resume_token=resume_token
     )
     return evo2.StreamGenerateResponse(sequence_number=number, tokens=tokens)
+
+
+def _finished(number: int, num_tokens: int) -> evo2.StreamGenerateResponse:
+    finished = generation_pb2.GenerationFinished(reason=generation_pb2.FINISH_REASON_LENGTH)
+    finished.usage.num_generated_tokens = num_tokens
+    return evo2.StreamGenerateResponse(sequence_number=number, finished=finished)
 
 
 def _wait_until_gone(context: Context) -> None:
