@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from primase_server.engine.generation import Sampling, TokenReport
-from primase_server.engine.sampling import Draws, Wish, draw, kept_probabilities
+from primase_server.engine.sampling import NARROW, Draws, Wish, draw, kept_probabilities
 from tests.outside import outside
 
 SAMPLING = "goldens/vortex/tiny_7b1m/sampling.npz"
@@ -116,3 +116,14 @@ def test_a_row_is_drawn_alike_alone_and_among_others() -> None:
         alone = draw([logits[row]], wishes[row : row + 1], numbers[row : row + 1])
         assert alone.token_ids[0] == together.token_ids[row]
         assert alone.log_probs[0] == together.log_probs[row]
+
+
+@pytest.mark.parametrize("top_k", [1, NARROW, NARROW + 1])
+def test_equals_are_kept_in_order_however_few_are_kept(top_k: int) -> None:
+    logits = torch.zeros(200)
+    logits[::2] = -0.0
+    logits[150] = 1.0
+    wish = Wish(Sampling(temperature=1e9, top_k=top_k), PLAIN)
+    numbers = (torch.arange(top_k) + 0.5) / top_k
+    found = [drawn(logits, wish, [float(number)]).token_ids[0] for number in numbers]
+    assert found == [150, *range(top_k - 1)]

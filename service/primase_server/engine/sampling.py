@@ -20,6 +20,9 @@ from primase_server.engine.generation import Sampling, TokenReport
 Logits = Tensor
 """Of one row or of several, as a runner gives them; nothing else in the engine looks inside."""
 
+NARROW = 64
+"""Rows that keep no more than so many are sorted no further."""
+
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 
@@ -70,11 +73,7 @@ def draw(logits: Sequence[Logits], wishes: Sequence[Wish], numbers: NDArray[np.f
     raw = raw.where(is_finite[:, None], 0.0)
     raw_log_probs = raw.log_softmax(dim=1)
     allowed = _allowed(raw, wishes)
-    ordered, ids = _masked(raw, allowed).sort(dim=1, descending=True, stable=True)
-    probs = _kept(ordered, settings)
-    places = _places(probs, settings[:, 3])
-    token_ids = ids.gather(1, places[:, None])
-    log_probs = probs.gather(1, places[:, None]).log()
+    token_ids, log_probs = _drawn(_masked(raw, allowed), wishes, settings)
     sampled = raw_log_probs.gather(1, token_ids).exp()
     outside = raw.new_zeros(len(raw)) if allowed is None else _mass(raw_log_probs, ~allowed)
     num_alternatives = max(wish.report.num_alternatives for wish in wishes)
@@ -83,6 +82,42 @@ def draw(logits: Sequence[Logits], wishes: Sequence[Wish], numbers: NDArray[np.f
     found += [*best] if best else []
     found += [raw] if any(wish.report.logits for wish in wishes) else []
     return _draws(_read(found), num_alternatives)
+
+
+def _drawn(raw: Tensor, wishes: Sequence[Wish], settings: Tensor) -> tuple[Tensor, Tensor]:
+    """Token ids and their log-probabilities, [rows, 1] each; see `_columns` for the settings.
+
+    How a sum is rounded depends on its width, so a row's own settings decide which that is.
+    """
+    is_narrow = np.array([0 < _num_kept(wish.sampling) <= NARROW for wish in wishes])
+    widths = {True: min(NARROW, raw.shape[1]), False: raw.shape[1]}
+    if is_narrow.all() or not is_narrow.any():
+        return _drawn_from(raw, settings, widths[bool(is_narrow[0])])
+    token_ids = torch.empty(len(raw), 1, dtype=torch.int64, device=raw.device)
+    log_probs = torch.empty_like(token_ids, dtype=torch.float64)
+    for narrow, width in widths.items():
+        rows = _sent(np.flatnonzero(is_narrow == narrow), raw.device)
+        token_ids[rows], log_probs[rows] = _drawn_from(raw[rows], settings[rows], width)
+    return token_ids, log_probs
+
+
+def _drawn_from(raw: Tensor, settings: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    ids = _largest(raw, width)
+    probs = _kept(raw.gather(1, ids), settings)
+    places = _places(probs, settings[:, 3])[:, None]
+    return ids.gather(1, places), probs.gather(1, places).log()
+
+
+def _largest(raw: Tensor, count: int) -> Tensor:
+    """Where the largest of each row are, descending, the first of equals first: [rows, count]."""
+    width = raw.shape[1]
+    if count == width:
+        return raw.sort(dim=1, descending=True, stable=True).indices
+    bits = (raw + 0.0).view(torch.int32)  # no -0.0
+    rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the numbers
+    backwards = torch.arange(width - 1, -1, -1, device=raw.device)
+    keys = (rising.long() << 32) | backwards
+    return width - 1 - (keys.topk(count, dim=1).values & 0xFFFFFFFF)
 
 
 def kept_probabilities(ordered: Tensor, settings: Sequence[Sampling]) -> Tensor:
@@ -107,11 +142,13 @@ def _kept(ordered: Tensor, settings: Tensor) -> Tensor:
 
 def _columns(settings: Sequence[Sampling], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """[rows, 4]: temperature, top_k, top_p and the random number. Infinite top_k keeps all."""
-    rows = [
-        (1.0, 1.0, s.top_p) if s.temperature == 0 else (s.temperature, s.top_k or np.inf, s.top_p)
-        for s in settings
-    ]
+    rows = [(s.temperature or 1.0, _num_kept(s) or np.inf, s.top_p) for s in settings]
     return np.column_stack([np.array(rows), numbers])
+
+
+def _num_kept(sampling: Sampling) -> int:
+    """By top_k; 0 is all."""
+    return 1 if sampling.temperature == 0 else sampling.top_k
 
 
 def _places(probs: Tensor, numbers: Tensor) -> Tensor:
