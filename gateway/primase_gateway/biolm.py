@@ -17,8 +17,10 @@ from primase_gateway.catalogue import Catalogue
 from primase_gateway.disconnect import while_connected
 from primase_gateway.edge import mark_weights
 from primase_gateway.errors import Refusal
+from primase_gateway.fastapi_errors import parse_body
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import JsonAnswer
+from primase_gateway.validation import parse
 
 # Eight sequences of 2,048 characters, each written as a \\u escape, are 0.1 MB.
 MAX_BODY_BYTES = 4 << 20
@@ -34,6 +36,7 @@ Document = dict[str, object]
 Schema = dict[str, Any]
 Ask = Callable[[str], Awaitable[models_pb.Model]]
 Result = TypeVar("Result")
+Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,19 @@ class Action:
     body: type[BaseModel]
     answer: Callable[[Call], Coroutine[Any, Any, JsonAnswer]]
     result: Schema
+
+
+Answer = Callable[[Call, Body], Coroutine[Any, Any, JsonAnswer]]
+
+
+def hosted(body: type[Body], answer: Answer[Body], result: Schema) -> Action:
+    """An action of version 2 or 3, `answer` given its body once that is checked."""
+    return Action(body, lambda call: answer(call, parse(body, call.body)), result)
+
+
+def hub(body: type[Body], answer: Answer[Body], result: Schema) -> Action:
+    """The same of version 1."""
+    return Action(body, lambda call: answer(call, parse_body(body, call.body)), result)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from primase.evo2.v1 import evo2_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway import biolm_evo2_generate, evo2
-from primase_gateway.biolm import Action, Call, Document, Schema, small
+from primase_gateway.biolm import Action, Call, Document, Schema, hosted, hub, small
 from primase_gateway.biolm_bases import Bases, HubBases
 from primase_gateway.biolm_bodies import Lenient, OneItem, Strict
 from primase_gateway.biolm_items import MAX_INCLUDES
@@ -25,9 +25,7 @@ from primase_gateway.biolm_schemas import (
     nullable,
 )
 from primase_gateway.errors import Refusal
-from primase_gateway.fastapi_errors import parse_body
 from primase_gateway.json_stream import JsonAnswer
-from primase_gateway.validation import parse
 
 MAX_LAYERS = 128
 BLOCK = re.compile(r"blocks\.(\d+)")
@@ -134,36 +132,17 @@ class HubScoreRequest(Strict):
     items: Annotated[list[HubItem], OneItem]
 
 
-async def _encode_2(call: Call) -> JsonAnswer:
-    body = parse(EncodeRequest2, call.body)
+async def _encode_hosted(call: Call, body: EncodeRequest2 | EncodeRequest3) -> JsonAnswer:
     return await _encode(call, body.items[0].sequence, body.params or Params())
 
 
-async def _encode_3(call: Call) -> JsonAnswer:
-    body = parse(EncodeRequest3, call.body)
-    return await _encode(call, body.items[0].sequence, body.params or StrictParams())
-
-
-async def _encode_hub(call: Call) -> JsonAnswer:
-    body = parse_body(HubEncodeRequest, call.body)
+async def _encode_hub(call: Call, body: HubEncodeRequest) -> JsonAnswer:
     nothing: Document = dict.fromkeys(POOLINGS)
     return await _encode(call, body.items[0].sequence, body.params, nothing)
 
 
-async def _score_2(call: Call) -> JsonAnswer:
-    return await _score(call, parse(ScoreRequest2, call.body).items[0].sequence)
-
-
-async def _score_3(call: Call) -> JsonAnswer:
-    return await _score(call, parse(ScoreRequest3, call.body).items[0].sequence)
-
-
-async def _score_hub(call: Call) -> JsonAnswer:
-    return await _score(call, parse_body(HubScoreRequest, call.body).items[0].sequence)
-
-
-async def _score(call: Call, sequence: str) -> JsonAnswer:
-    work = evo2.log_likelihood(call.gateway.service, call.model, sequence)
+async def _score(call: Call, body: ScoreRequest2 | ScoreRequest3 | HubScoreRequest) -> JsonAnswer:
+    work = evo2.log_likelihood(call.gateway.service, call.model, body.items[0].sequence)
     return small([{"log_prob": await call.do(work)}])
 
 
@@ -215,22 +194,22 @@ _HUB_LAYER: Schema = closed_object({"layer": INTEGER} | dict.fromkeys(POOLINGS, 
 ENCODING: Schema = closed_object({"embeddings": array_of(_LAYER)})
 HUB_ENCODING: Schema = closed_object({"embeddings": array_of(_HUB_LAYER)})
 
-_SCORE_3 = Action(ScoreRequest3, _score_3, LOG_PROB)
-_SCORE_HUB = Action(HubScoreRequest, _score_hub, LOG_PROB)
+_SCORE_3 = hosted(ScoreRequest3, _score, LOG_PROB)
+_SCORE_HUB = hub(HubScoreRequest, _score, LOG_PROB)
 HOSTED_2: Mapping[str, Action] = {
-    "encode": Action(EncodeRequest2, _encode_2, ENCODING),
-    "predict": Action(ScoreRequest2, _score_2, LOG_PROB),
+    "encode": hosted(EncodeRequest2, _encode_hosted, ENCODING),
+    "predict": hosted(ScoreRequest2, _score, LOG_PROB),
     "generate": biolm_evo2_generate.HOSTED_2,
 }
 HOSTED_3: Mapping[str, Action] = {
-    "encode": Action(EncodeRequest3, _encode_3, ENCODING),
+    "encode": hosted(EncodeRequest3, _encode_hosted, ENCODING),
     "predict": _SCORE_3,
     "log_prob": _SCORE_3,
     "score": _SCORE_3,
     "generate": biolm_evo2_generate.HOSTED_3,
 }
 HUB: Mapping[str, Action] = {
-    "encode": Action(HubEncodeRequest, _encode_hub, HUB_ENCODING),
+    "encode": hub(HubEncodeRequest, _encode_hub, HUB_ENCODING),
     "log_prob": _SCORE_HUB,
     "score": _SCORE_HUB,
     "generate": biolm_evo2_generate.HUB,

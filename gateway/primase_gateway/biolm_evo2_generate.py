@@ -7,15 +7,13 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from primase_gateway.biolm import Action, Call, Schema, small
+from primase_gateway.biolm import Call, Schema, hosted, hub, small
 from primase_gateway.biolm_bases import Bases, HubBases
 from primase_gateway.biolm_bodies import Lenient, OneItem, Strict
 from primase_gateway.biolm_schemas import TEXT, closed_object
 from primase_gateway.evo2_generation import Continuation, Wish
-from primase_gateway.fastapi_errors import parse_body
 from primase_gateway.json_stream import JsonAnswer
 from primase_gateway.seeds import Seed
-from primase_gateway.validation import parse
 
 MAX_NEW_TOKENS = 4096
 # The most that the contract takes.
@@ -77,24 +75,13 @@ class HubGenerateRequest(Strict):
     items: Annotated[list[HubItem], OneItem]
 
 
-async def _generate_2(call: Call) -> JsonAnswer:
-    body = parse(GenerateRequest2, call.body)
-    return await _generate(call, body.items[0].prompt, body.params or Params())
+GenerateRequest = GenerateRequest2 | GenerateRequest3 | HubGenerateRequest
 
 
-async def _generate_3(call: Call) -> JsonAnswer:
-    body = parse(GenerateRequest3, call.body)
-    return await _generate(call, body.items[0].prompt, body.params or Params())
-
-
-async def _generate_hub(call: Call) -> JsonAnswer:
-    body = parse_body(HubGenerateRequest, call.body)
-    return await _generate(call, body.items[0].prompt, body.params)
-
-
-async def _generate(call: Call, prompt: str, params: Params) -> JsonAnswer:
+async def _generate(call: Call, body: GenerateRequest) -> JsonAnswer:
+    params = body.params or Params()
     wish = Wish(
-        prompt=prompt,
+        prompt=body.items[0].prompt,
         num_tokens=params.max_new_tokens,
         temperature=params.temperature,
         top_k=params.top_k,
@@ -107,6 +94,6 @@ async def _generate(call: Call, prompt: str, params: Params) -> JsonAnswer:
 
 
 GENERATED: Schema = closed_object({"generated": TEXT})
-HOSTED_2 = Action(GenerateRequest2, _generate_2, GENERATED)
-HOSTED_3 = Action(GenerateRequest3, _generate_3, GENERATED)
-HUB = Action(HubGenerateRequest, _generate_hub, GENERATED)
+HOSTED_2 = hosted(GenerateRequest2, _generate, GENERATED)
+HOSTED_3 = hosted(GenerateRequest3, _generate, GENERATED)
+HUB = hub(HubGenerateRequest, _generate, GENERATED)

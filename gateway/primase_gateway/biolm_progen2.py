@@ -6,15 +6,13 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from primase.progen2.v1 import progen2_service_pb2 as pb
 from primase_gateway import progen2
-from primase_gateway.biolm import Action, Call, Schema, small
+from primase_gateway.biolm import Call, Schema, hosted, hub, small
 from primase_gateway.biolm_bodies import Lenient, OneItem, Strict
 from primase_gateway.biolm_letters import STANDARD_RESIDUES, Letters
 from primase_gateway.biolm_schemas import TEXT, array_of, closed_object
-from primase_gateway.fastapi_errors import parse_body
 from primase_gateway.json_stream import JsonAnswer
 from primase_gateway.sampling import sampling
 from primase_gateway.seeds import Seed
-from primase_gateway.validation import parse
 
 MAX_RESIDUES = 512
 MAX_TEMPERATURE = 8.0
@@ -96,22 +94,11 @@ class HubGenerateRequest(Strict):
     items: Annotated[list[HubItem], OneItem]
 
 
-async def _generate_2(call: Call) -> JsonAnswer:
-    body = parse(GenerateRequest2, call.body)
-    return await _generate(call, body.items[0].context, body.params or Params())
+GenerateRequest = GenerateRequest2 | GenerateRequest3 | HubGenerateRequest
 
 
-async def _generate_3(call: Call) -> JsonAnswer:
-    body = parse(GenerateRequest3, call.body)
-    return await _generate(call, body.items[0].context, body.params or Params())
-
-
-async def _generate_hub(call: Call) -> JsonAnswer:
-    body = parse_body(HubGenerateRequest, call.body)
-    return await _generate(call, body.items[0].context, body.params)
-
-
-async def _generate(call: Call, context: str, params: Params) -> JsonAnswer:
+async def _generate(call: Call, body: GenerateRequest) -> JsonAnswer:
+    context, params = body.items[0].context, body.params or Params()
     # A mass of 0 keeps the most likely residue, and with it no chance.
     temperature = params.temperature if params.top_p else 0
     options = pb.GenerateOptions(
@@ -136,6 +123,6 @@ async def _generate(call: Call, context: str, params: Params) -> JsonAnswer:
 _SAMPLE: Schema = {"sequence": TEXT, "ll_sum": {"type": "number"}, "ll_mean": {"type": "number"}}
 SAMPLES: Schema = array_of(closed_object(_SAMPLE))
 
-HOSTED_2 = {"generate": Action(GenerateRequest2, _generate_2, SAMPLES)}
-HOSTED_3 = {"generate": Action(GenerateRequest3, _generate_3, SAMPLES)}
-HUB = {"generate": Action(HubGenerateRequest, _generate_hub, SAMPLES)}
+HOSTED_2 = {"generate": hosted(GenerateRequest2, _generate, SAMPLES)}
+HOSTED_3 = {"generate": hosted(GenerateRequest3, _generate, SAMPLES)}
+HUB = {"generate": hub(HubGenerateRequest, _generate, SAMPLES)}

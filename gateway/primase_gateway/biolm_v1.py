@@ -13,7 +13,7 @@ from primase.models.v1.model_service_pb2 import (
     MODEL_FAMILY_PROGEN2,
 )
 from primase_gateway import biolm_esm2, biolm_evo2, biolm_progen2, biolm_v3, esm2
-from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm import Call, Dialect, Document, Schema, hub
 from primase_gateway.biolm_bodies import Strict
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
@@ -45,7 +45,6 @@ from primase_gateway.body import BODY, read_body
 from primase_gateway.errors import Refusal, Violation
 from primase_gateway.fastapi_errors import (
     NOT_AN_OBJECT,
-    parse_body,
     parse_json,
     refused,
     unprocessable,
@@ -141,19 +140,16 @@ def _not_an_object(given: str) -> Violation:
     return Violation(BODY, NOT_AN_OBJECT, kind="model_attributes_type", given=given)
 
 
-async def _encode(call: Call) -> JsonAnswer:
-    body = parse_body(EncodeRequest, call.body)
+async def _encode(call: Call, body: EncodeRequest) -> JsonAnswer:
     return await biolm_esm2.encode(call, body.items, body.params, _encoding)
 
 
-async def _predict(call: Call) -> JsonAnswer:
-    return await biolm_esm2.predict(
-        call, parse_body(PredictRequest, call.body).items, biolm_v3.prediction
-    )
+async def _predict(call: Call, body: PredictRequest) -> JsonAnswer:
+    return await biolm_esm2.predict(call, body.items, biolm_v3.prediction)
 
 
-async def _log_prob(call: Call) -> JsonAnswer:
-    return await biolm_esm2.log_prob(call, parse_body(LogProbRequest, call.body).items)
+async def _log_prob(call: Call, body: LogProbRequest) -> JsonAnswer:
+    return await biolm_esm2.log_prob(call, body.items)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
@@ -185,10 +181,10 @@ ENCODING: Schema = closed_object(
     }
 )
 
-_LOG_PROB = Action(LogProbRequest, _log_prob, LOG_PROB)
+_LOG_PROB = hub(LogProbRequest, _log_prob, LOG_PROB)
 ESM2 = {
-    "encode": Action(EncodeRequest, _encode, ENCODING),
-    "predict": Action(PredictRequest, _predict, biolm_v3.PREDICTION),
+    "encode": hub(EncodeRequest, _encode, ENCODING),
+    "predict": hub(PredictRequest, _predict, biolm_v3.PREDICTION),
     "log_prob": _LOG_PROB,
     "score": _LOG_PROB,
 }

@@ -12,7 +12,7 @@ from primase.models.v1.model_service_pb2 import (
     MODEL_FAMILY_PROGEN2,
 )
 from primase_gateway import biolm_esm2, biolm_evo2, biolm_progen2, esm2
-from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm import Call, Dialect, Document, Schema, hosted
 from primase_gateway.biolm_bodies import Lenient
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
@@ -33,7 +33,6 @@ from primase_gateway.biolm_schemas import (
     closed_object,
 )
 from primase_gateway.json_stream import JsonAnswer
-from primase_gateway.validation import parse
 
 # Clients read a result by position, so the order of its keys is part of the contract.
 LAYER_KEYS: Mapping[pb.Include.ValueType, str] = {
@@ -75,13 +74,12 @@ class PredictRequest(Lenient):
     items: Annotated[list[PredictItem], BatchSize]
 
 
-async def _encode(call: Call) -> JsonAnswer:
-    body = parse(EncodeRequest, call.body)
+async def _encode(call: Call, body: EncodeRequest) -> JsonAnswer:
     return await biolm_esm2.encode(call, body.items, body.params or EncodeParams(), _encoding)
 
 
-async def _predict(call: Call) -> JsonAnswer:
-    return await biolm_esm2.predict(call, parse(PredictRequest, call.body).items, _prediction)
+async def _predict(call: Call, body: PredictRequest) -> JsonAnswer:
+    return await biolm_esm2.predict(call, body.items, _prediction)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
@@ -124,8 +122,8 @@ PREDICTION: Schema = closed_object(
 )
 
 ESM2 = {
-    "encode": Action(EncodeRequest, _encode, ENCODING),
-    "predict": Action(PredictRequest, _predict, PREDICTION),
+    "encode": hosted(EncodeRequest, _encode, ENCODING),
+    "predict": hosted(PredictRequest, _predict, PREDICTION),
 }
 DIALECT = Dialect(
     prefix="/api/v2",

@@ -12,7 +12,7 @@ from primase.models.v1.model_service_pb2 import (
     MODEL_FAMILY_PROGEN2,
 )
 from primase_gateway import biolm_esm2, biolm_evo2, biolm_progen2, esm2
-from primase_gateway.biolm import Action, Call, Dialect, Document, Schema
+from primase_gateway.biolm import Call, Dialect, Document, Schema, hosted
 from primase_gateway.biolm_bodies import Strict
 from primase_gateway.biolm_esm2 import COLUMN_NAMES
 from primase_gateway.biolm_items import (
@@ -35,7 +35,6 @@ from primase_gateway.biolm_schemas import (
     closed_object,
 )
 from primase_gateway.json_stream import JsonAnswer
-from primase_gateway.validation import parse
 
 # Key of a result, and of one of its layers. Their order is part of the contract.
 LAYER_KEYS: Mapping[pb.Include.ValueType, tuple[str, str]] = {
@@ -84,17 +83,16 @@ class LogProbRequest(Strict):
     items: Annotated[list[EncodeItem], BatchSize]
 
 
-async def _encode(call: Call) -> JsonAnswer:
-    body = parse(EncodeRequest, call.body)
+async def _encode(call: Call, body: EncodeRequest) -> JsonAnswer:
     return await biolm_esm2.encode(call, body.items, body.params or EncodeParams(), _encoding)
 
 
-async def _predict(call: Call) -> JsonAnswer:
-    return await biolm_esm2.predict(call, parse(PredictRequest, call.body).items, prediction)
+async def _predict(call: Call, body: PredictRequest) -> JsonAnswer:
+    return await biolm_esm2.predict(call, body.items, prediction)
 
 
-async def _log_prob(call: Call) -> JsonAnswer:
-    return await biolm_esm2.log_prob(call, parse(LogProbRequest, call.body).items)
+async def _log_prob(call: Call, body: LogProbRequest) -> JsonAnswer:
+    return await biolm_esm2.log_prob(call, body.items)
 
 
 def _encoding(sequence_index: int, encoded: esm2.Encoded, query: esm2.EncodeQuery) -> Document:
@@ -146,10 +144,10 @@ PREDICTION: Schema = closed_object(
     {"logits": MATRIX, "sequence_tokens": TEXTS, "vocab_tokens": TEXTS}
 )
 
-LOG_PROB_ACTION = Action(LogProbRequest, _log_prob, LOG_PROB)
+LOG_PROB_ACTION = hosted(LogProbRequest, _log_prob, LOG_PROB)
 ESM2 = {
-    "encode": Action(EncodeRequest, _encode, ENCODING),
-    "predict": Action(PredictRequest, _predict, PREDICTION),
+    "encode": hosted(EncodeRequest, _encode, ENCODING),
+    "predict": hosted(PredictRequest, _predict, PREDICTION),
     "log_prob": LOG_PROB_ACTION,
     "score": LOG_PROB_ACTION,
 }
