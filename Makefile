@@ -18,7 +18,7 @@ MAVEN = mvn --batch-mode --quiet --file clients/java/pom.xml -Drevision="$(shell
 JAVA_DIST = dist/maven/dev/primase/primase-client/$(shell cat VERSION)
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-go conformance-java java dist-java fuzz lint generate bench bench-esm2 bench-evo2 bench-evo2-forward soak clean
+.PHONY: help venv demo test conformance conformance-go conformance-java java dist-java fuzz lint generate bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -32,6 +32,7 @@ help:
 	@echo "make bench-esm2  ESM-2 against its peers, nearly two hours; ARGS=--help tells how to run parts"
 	@echo "make bench-evo2  Evo 2's generation against the official code, and through gRPC, a quarter of an hour"
 	@echo "make bench-evo2-forward  Evo 2's reading against the official code, about an hour"
+	@echo "make bench-progen2  ProGen2's generation against its peers, about an hour; ARGS=--help as above"
 	@echo "make soak      long checks of a loaded server, about half an hour; SOAK=name runs one"
 	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
 	@echo "make clean     remove .venv, caches and build outputs"
@@ -72,6 +73,10 @@ bench-evo2: $(VENV)
 
 bench-evo2-forward: $(VENV)
 	$(BIN)/python -W ignore -m tests.benchmarks.evo2_forward $(ARGS)
+
+bench-progen2: $(VENV)
+	-$(PIP) install --quiet --constraint constraints.txt --group bench
+	$(BIN)/python -W ignore -m tests.benchmarks.progen2 $(ARGS)
 
 soak: $(VENV)
 	$(BIN)/python -W ignore -m tests.soak $(SOAK)

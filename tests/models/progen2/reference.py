@@ -17,7 +17,7 @@ _BUFFERS = (".attn.bias", ".attn.masked_bias")
 
 
 def build(config: ProGen2Config, tensors: Mapping[str, Tensor]) -> GPTJForCausalLM:
-    """The model, ready to be asked; float32, eager attention."""
+    """The model, ready to be asked; float32."""
     model = GPTJForCausalLM(
         GPTJConfig(
             vocab_size=config.vocabulary_size,
@@ -37,7 +37,6 @@ def build(config: ProGen2Config, tensors: Mapping[str, Tensor]) -> GPTJForCausal
             tie_word_embeddings=False,
         )
     )
-    model.set_attn_implementation("eager")
     missing, unexpected = model.load_state_dict(gptj_state(tensors), strict=False)
     assert not unexpected
     assert all(name.endswith("embed_positions") for name in missing)
