@@ -1,4 +1,4 @@
-"""On a CUDA device: both families against themselves on the CPU, FP8 products against float64.
+"""On a CUDA device: every family against itself on the CPU, FP8 products against float64.
 
     PYTHONPATH=service:. python -m tests.gpu      # --device cpu tries the script itself
 
@@ -20,7 +20,7 @@ from primase_server.models.esm2 import weights
 from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, Float32Array
 from primase_server.models.esm2.runner import Esm2Runner
-from tests.gpu import evo2, projections
+from tests.gpu import evo2, progen2, projections
 
 LENGTHS = (1, 40, 206, 206, 443, 1000)
 FIELDS = ("per_token", "logits", "contacts", "attention_profiles")
@@ -48,7 +48,11 @@ def main() -> int:
     device = parser.parse_args().device
     torch.backends.cuda.matmul.allow_tf32 = False
     failures = sum(not passed for passed in checks(device))
-    for name, passed in (*evo2.checks(device), *projections.checks(device)):
+    for name, passed in (
+        *evo2.checks(device),
+        *projections.checks(device),
+        *progen2.checks(device),
+    ):
         say(f"{'ok  ' if passed else 'FAIL'} {name}")
         failures += not passed
     say(f"{failures} failed")
