@@ -181,9 +181,9 @@ def abort(
     context: grpc.ServicerContext, sent: status_pb2.Status, retry_pushback_ms: int | None = None
 ) -> NoReturn:
     """End the call with `sent`."""
-    metadata: tuple[tuple[str, str | bytes], ...] = (
-        ("grpc-status-details-bin", sent.SerializeToString()),
-    )
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    if sent.details:
+        metadata = (("grpc-status-details-bin", sent.SerializeToString()),)
     if retry_pushback_ms is not None:
         metadata = (*metadata, ("grpc-retry-pushback-ms", str(retry_pushback_ms)))
     context.set_trailing_metadata(metadata)

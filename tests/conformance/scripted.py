@@ -2,9 +2,9 @@
 
 GetModel
     echo                    what it saw, as aliases: `authorization=...`, `deadline=yes` or `no`
-    attempts.<script>       refuses attempts, then answers with `attempt=<number>`, see `ATTEMPTS`
+    attempts.<script>       refuses as in `refusals.ATTEMPTS`, then tells `attempt=<number>`
     slow                    answers once the caller has gone
-    error.<name>            ends with that error, see `ERRORS`
+    error.<name>            ends with that of `refusals.ERRORS`
     unknown.enum            family and state 99
     unknown.field           fields that no contract knows
 Encode
@@ -33,12 +33,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
-import numpy as np
-from google.protobuf.any_pb2 import Any as PackedMessage
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
-from numpy.typing import NDArray
 
 from primase.esm2.v1 import esm2_service_pb2 as esm2
 from primase.esm2.v1 import esm2_service_pb2_grpc
@@ -48,8 +42,15 @@ from primase.models.v1 import model_service_pb2 as models
 from primase.models.v1 import model_service_pb2_grpc
 from primase.type.v1 import generation_pb2, tensor_pb2
 from primase.type.v1.tensor_pb2 import Tensor, TensorSlice
+from tests.conformance.refusals import attempt, lose, metadata, refuse
+from tests.conformance.scripted_arrays import (
+    encoded,
+    every_number,
+    in_slices,
+    mean_slice,
+    some_rows,
+)
 
-UNKNOWN = 99
 WAIT_S = 30.0
 A_DAY_S = 86_400.0
 # Field 1000, as text: no message has it.
@@ -58,108 +59,6 @@ UNKNOWN_FIELD = b"\xc2\x3e\x06future"
 UNKNOWN_EVENT = b"\xa2\x06\x00"
 
 Context = grpc.ServicerContext
-
-
-def _status(code: grpc.StatusCode, message: str, *details: Message) -> status_pb2.Status:
-    return status_pb2.Status(code=code.value[0], message=message, details=map(_packed, details))
-
-
-def _packed(message: Message) -> PackedMessage:
-    if isinstance(message, PackedMessage):
-        return message
-    detail = PackedMessage()
-    detail.Pack(message)
-    return detail
-
-
-def _info(reason: str, domain: str = "primase") -> Message:
-    return error_details_pb2.ErrorInfo(reason=reason, domain=domain)
-
-
-def _retry(delay_ms: int) -> Message:
-    return error_details_pb2.RetryInfo(
-        retry_delay=Duration(seconds=delay_ms // 1000, nanos=delay_ms % 1000 * 1_000_000)
-    )
-
-
-_BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full", _info("QUEUE_FULL"))
-
-# Name -> status, and what to say of retries: milliseconds, -1 for none, None for nothing.
-ERRORS: dict[str, tuple[status_pb2.Status, int | None]] = {
-    "full": (_status(*_BUSY, _retry(1500)), -1),
-    "unavailable": (_status(grpc.StatusCode.UNAVAILABLE, "away"), -1),
-    "unknown_reason": (
-        _status(grpc.StatusCode.FAILED_PRECONDITION, "later", _info("FROM_THE_FUTURE")),
-        None,
-    ),
-    "other_domain": (
-        _status(grpc.StatusCode.PERMISSION_DENIED, "no", _info("BLOCKED", "proxy.example")),
-        None,
-    ),
-    "no_details": (_status(grpc.StatusCode.PERMISSION_DENIED, "no"), None),
-    "unknown_detail": (
-        _status(
-            grpc.StatusCode.NOT_FOUND,
-            "none",
-            PackedMessage(type_url="type.googleapis.com/future.Detail", value=b"\x0a\x01x"),
-            _info("UNKNOWN_MODEL"),
-            error_details_pb2.RequestInfo(request_id="request-7"),
-        ),
-        None,
-    ),
-    "bad_request": (
-        _status(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "two fields",
-            _info("INVALID_PARAMETER"),
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field="options.top_p", description="is 0", reason="INVALID_PARAMETER"
-                    ),
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field="model", description="is empty"
-                    ),
-                ]
-            ),
-        ),
-        None,
-    ),
-}
-
-# Name -> the errors of the first attempts, with what is said of retries.
-ATTEMPTS: dict[str, tuple[tuple[status_pb2.Status, int | None], ...]] = {
-    "busy_once": ((_status(*_BUSY, _retry(700)), 700),),
-    "busy_twice": ((_status(*_BUSY, _retry(20)), 20), (_status(*_BUSY, _retry(20)), 20)),
-    "busy_never_again": ((_status(*_BUSY, _retry(1500)), -1),),
-    "away_once": ((_status(grpc.StatusCode.UNAVAILABLE, "away"), None),),
-    "internal_once": ((_status(grpc.StatusCode.INTERNAL, "oh", _info("INTERNAL")), None),),
-}
-
-
-def _refuse(context: Context, refusal: tuple[status_pb2.Status, int | None]) -> NoReturn:
-    sent, pushback_ms = refusal
-    metadata: list[tuple[str, str | bytes]] = []
-    if sent.details:
-        metadata.append(("grpc-status-details-bin", sent.SerializeToString()))
-    if pushback_ms is not None:
-        metadata.append(("grpc-retry-pushback-ms", str(pushback_ms)))
-    context.set_trailing_metadata(tuple(metadata))
-    context.abort(next(c for c in grpc.StatusCode if c.value[0] == sent.code), sent.message)
-    raise AssertionError
-
-
-def _metadata(context: Context) -> dict[str, str]:
-    return {key: str(value) for key, value in context.invocation_metadata()}
-
-
-def _attempt(context: Context, script: str) -> int:
-    """The number of this attempt, from 1, which gRPC itself tells; refused where it is early."""
-    number = 1 + int(_metadata(context).get("grpc-previous-rpc-attempts", 0))
-    refusals = ATTEMPTS[script]
-    if number <= len(refusals):
-        _refuse(context, refusals[number - 1])
-    return number
 
 
 def _with_unknown(message: Any, unknown: bytes) -> Any:
@@ -182,18 +81,18 @@ class ScriptedModels(model_service_pb2_grpc.ModelServiceServicer):
         script, _, name = request.model.partition(".")
         model = models.Model(name=request.model)
         if script == "echo":
-            token = _metadata(context).get("authorization", "")
+            token = metadata(context).get("authorization", "")
             has_deadline = context.time_remaining() < A_DAY_S
             model.aliases[:] = [
                 f"authorization={token}",
                 f"deadline={'yes' if has_deadline else 'no'}",
             ]
         elif script == "attempts":
-            model.aliases[:] = [f"attempt={_attempt(context, name)}"]
+            model.aliases[:] = [f"attempt={attempt(context, name)}"]
         elif script == "slow":
             _wait_until_gone(context)
         elif script == "error":
-            _refuse(context, ERRORS[name])
+            refuse(context, name)
         elif request.model == "unknown.enum":
             _with_unknown(model, b"\x18\x63\x68\x63")  # family (3) and state (13) are 99
         elif request.model == "unknown.field":
@@ -230,32 +129,32 @@ class ScriptedEsm2(esm2_service_pb2_grpc.Esm2ServiceServicer):
     ) -> Iterator[esm2.StreamEncodeResponse]:
         script, _, name = request.model.partition(".")
         if script == "attempts":
-            _attempt(context, name)
+            attempt(context, name)
         if script == "widen":
             data_type, numbers = every_number(name)
-            yield from _in_slices(data_type, numbers)
+            yield from in_slices(data_type, numbers)
         elif request.model == "unknown.kind":
-            odd = esm2.EncodingSlice(slice=_rows([7, 8]))
+            odd = esm2.EncodingSlice(slice=some_rows([7, 8]))
             _with_unknown(odd, b"\x08\x63")  # kind (1) is 99
-            yield _encoded(odd, _mean([1, 2]), last=True)
+            yield encoded(odd, mean_slice([1, 2]), last=True)
         elif request.model == "unknown.event":
             yield _with_unknown(esm2.StreamEncodeResponse(), UNKNOWN_EVENT)
-            yield _encoded(_mean([1, 2]), last=True)
+            yield encoded(mean_slice([1, 2]), last=True)
         elif request.model == "broken.gap":
-            yield _encoded(_mean([1], shape=3))
-            yield _encoded(_mean([3], shape=3, row=2), last=True)
+            yield encoded(mean_slice([1], shape=3))
+            yield encoded(mean_slice([3], shape=3, row=2), last=True)
         elif request.model == "broken.cut":
-            yield _encoded(_mean([1, 2]))
+            yield encoded(mean_slice([1, 2]))
         elif request.model == "broken.short":
             half = TensorSlice(data_type=tensor_pb2.DATA_TYPE_FLOAT32, shape=[2], data=bytes(6))
-            yield _encoded(esm2.EncodingSlice(kind=esm2.INCLUDE_MEAN, slice=half), last=True)
+            yield encoded(esm2.EncodingSlice(kind=esm2.INCLUDE_MEAN, slice=half), last=True)
         elif request.model == "broken.order":
-            yield _encoded(_mean([1, 2]), last=True, item=1)
-            yield _encoded(_mean([1, 2]), last=True)
+            yield encoded(mean_slice([1, 2]), last=True, item=1)
+            yield encoded(mean_slice([1, 2]), last=True)
         else:
-            yield _encoded(_mean([1, 2]), last=True)
+            yield encoded(mean_slice([1, 2]), last=True)
             if request.model == "error.after_one":
-                _refuse(context, ERRORS["unavailable"])
+                refuse(context, "unavailable")
 
     def StreamScoreSequences(
         self, request: esm2.StreamScoreSequencesRequest, context: Context
@@ -303,7 +202,7 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
             return
         script, _, name = request.model.partition(".")
         if script == "attempts":
-            _attempt(context, name)
+            attempt(context, name)
             yield evo2.StreamGenerateResponse(started=started)
             yield _tokens(1, "ACGT")
             yield _finished(2, 4)
@@ -312,59 +211,12 @@ class ScriptedEvo2(evo2_service_pb2_grpc.Evo2ServiceServicer):
         prompt = request.items[0].prompt
         is_resumed = request.resume_token == "behind-4" and prompt.endswith("ACGT")
         if request.resume_token and not is_resumed:
-            _refuse(context, ERRORS["bad_request"])
+            refuse(context, "bad_request")
         yield evo2.StreamGenerateResponse(started=started)
         yield _tokens(1, "TTGG" if is_resumed else "ACGT", "behind-8" if is_resumed else "behind-4")
         if not is_resumed:
-            _refuse(context, (ERRORS["unavailable"][0], None))
+            lose(context)
         yield _finished(2, 4)
-
-
-def every_number(name: str) -> tuple[tensor_pb2.DataType.ValueType, NDArray[Any]]:
-    """The bits of all finite numbers of a 16-bit type, both infinities and one NaN."""
-    exponent = {"float16": 0x7C00, "bfloat16": 0x7F80}[name]
-    bits = np.arange(1 << 16, dtype="<u2")
-    is_finite = (bits & exponent) != exponent
-    # The highest bit of the fraction, without which hardware changes the others.
-    quiet = exponent | (exponent >> 1 & ~exponent)
-    special = np.array([exponent, exponent | 0x8000, quiet], "<u2")
-    data_type = tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")
-    return data_type, np.concatenate([bits[is_finite], special])
-
-
-def _in_slices(
-    data_type: tensor_pb2.DataType.ValueType, numbers: NDArray[Any]
-) -> Iterator[esm2.StreamEncodeResponse]:
-    middle = 12_345
-    for start, end in ((0, middle), (middle, len(numbers))):
-        piece = TensorSlice(
-            data_type=data_type,
-            shape=numbers.shape,
-            row_offset=start,
-            data=numbers[start:end].tobytes(),
-        )
-        one = esm2.EncodingSlice(kind=esm2.INCLUDE_MEAN, layer=6, slice=piece)
-        yield _encoded(one, last=end == len(numbers))
-
-
-def _rows(numbers: list[int], shape: int | None = None, row: int = 0) -> TensorSlice:
-    return TensorSlice(
-        data_type=tensor_pb2.DATA_TYPE_FLOAT32,
-        shape=[shape or len(numbers)],
-        row_offset=row,
-        data=np.array(numbers, "<f4").tobytes(),
-    )
-
-
-def _mean(numbers: list[int], shape: int | None = None, row: int = 0) -> esm2.EncodingSlice:
-    return esm2.EncodingSlice(kind=esm2.INCLUDE_MEAN, layer=6, slice=_rows(numbers, shape, row))
-
-
-def _encoded(
-    *slices: esm2.EncodingSlice, last: bool = False, item: int = 0
-) -> esm2.StreamEncodeResponse:
-    rows = esm2.EncodingRows(slices=slices, num_residues=4, last=last)
-    return esm2.StreamEncodeResponse(item_index=item, rows=rows)
 
 
 def _tokens(number: int, text: str, resume_token: str = "") -> evo2.StreamGenerateResponse:
