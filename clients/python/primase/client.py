@@ -147,6 +147,8 @@ def connect(
     timeout_s: deadline of each request in seconds, of which a long call makes several; None waits
         for as long as it takes.
     retry: when to try again; None never does.
+
+    Raises OSError where a file of `tls` cannot be read, and nothing where nobody answers: calls do.
     """
     options = channel_options(retry)
     if tls is None:
