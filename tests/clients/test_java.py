@@ -66,6 +66,10 @@ def test_the_published_pom_stands_alone() -> None:
     assert not [version for version in dependencies.values() if not version or "$" in version]
 
 
+def test_the_documented_dependency_is_this_one() -> None:
+    assert f"<version>{VERSION}</version>" in (CLIENT / "README.md").read_text()
+
+
 def test_another_build_in_another_place_gives_the_same_bytes(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("target")
     elsewhere = tmp_path / "clients" / "java"

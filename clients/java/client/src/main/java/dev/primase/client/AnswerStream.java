@@ -6,6 +6,7 @@ import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
+
 import java.util.NoSuchElementException;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -73,7 +74,10 @@ final class AnswerStream<R> implements CloseableIterator<R> {
             close();
             Thread.currentThread().interrupt();
             throw PrimaseException.of(
-                    Status.CANCELLED.withDescription("the thread was interrupted"), null, "", error);
+                    Status.CANCELLED.withDescription("the thread was interrupted"),
+                    null,
+                    "",
+                    error);
         }
         if (arrival instanceof End end) {
             isOver = true;
@@ -108,7 +112,9 @@ final class AnswerStream<R> implements CloseableIterator<R> {
                     new End(
                             status.isOk()
                                     ? null
-                                    : () -> PrimaseException.of(status, trailers, requestId, null)));
+                                    : () ->
+                                            PrimaseException.of(
+                                                    status, trailers, requestId, null)));
         }
     }
 }

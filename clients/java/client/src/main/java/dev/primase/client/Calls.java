@@ -1,11 +1,13 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
+
 import java.util.List;
 import java.util.concurrent.Flow;
 import java.util.function.Function;

@@ -5,6 +5,7 @@ import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.TlsChannelCredentials;
+
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -84,7 +85,8 @@ public final class ClientBuilder {
     }
 
     /**
-     * Deadline of each call that has none of its own, counted from when it is made. None by default.
+     * Deadline of each call that has none of its own, counted from when it is made. None by
+     * default.
      *
      * @param timeout how long a call may take, its retries included
      * @return this

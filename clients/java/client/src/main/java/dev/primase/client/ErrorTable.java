@@ -1,8 +1,8 @@
 package dev.primase.client;
 
 import dev.primase.errors.v1.ErrorReason;
-import dev.primase.errors.v1.ErrorReasonOuterClass;
 import dev.primase.options.v1.Rules;
+
 import io.grpc.Status;
 
 /** What the contract says of each reason of an error, in options on {@link ErrorReason}. */

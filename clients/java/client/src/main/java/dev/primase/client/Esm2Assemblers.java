@@ -12,6 +12,7 @@ import dev.primase.esm2.v1.StreamScoreSequencesResponse;
 import dev.primase.esm2.v1.StreamScoreVariantsResponse;
 import dev.primase.esm2.v1.VariantScores;
 import dev.primase.type.v1.Tensor;
+
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;

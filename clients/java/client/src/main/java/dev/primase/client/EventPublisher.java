@@ -1,20 +1,22 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
+
 import java.util.Objects;
 import java.util.concurrent.Flow;
 import java.util.function.Supplier;
 
 /**
- * The events of a generation for whoever subscribes: each subscription is a call of its own,
- * brings as much as its subscriber asks for, and is cancelled with it. Signals come one at a time,
- * on threads of the channel.
+ * The events of a generation for whoever subscribes: each subscription is a call of its own, brings
+ * as much as its subscriber asks for, and is cancelled with it. Signals come one at a time, on
+ * threads of the channel.
  */
 final class EventPublisher<Q, R extends Message> implements Flow.Publisher<R> {
     private final Channel channel;
@@ -55,7 +57,9 @@ final class EventPublisher<Q, R extends Message> implements Flow.Publisher<R> {
         private Throwable failure;
 
         CallSubscription(
-                ClientCall<?, R> call, Flow.Subscriber<? super R> subscriber, GenerationOrder order) {
+                ClientCall<?, R> call,
+                Flow.Subscriber<? super R> subscriber,
+                GenerationOrder order) {
             this.call = call;
             this.subscriber = subscriber;
             this.order = order;
@@ -73,9 +77,9 @@ final class EventPublisher<Q, R extends Message> implements Flow.Publisher<R> {
                     return;
                 }
                 ask(numAskedEarly);
+                sameCall.sendMessage(request);
+                sameCall.halfClose();
             }
-            sameCall.sendMessage(request);
-            sameCall.halfClose();
         }
 
         @Override

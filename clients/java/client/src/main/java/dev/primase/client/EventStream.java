@@ -1,6 +1,7 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+
 import java.util.NoSuchElementException;
 
 /** The events of a generation as they come, in the order that the contract promises. */
@@ -19,12 +20,13 @@ final class EventStream<R extends Message> implements CloseableIterator<R> {
         if (isOver) {
             return false;
         }
-        if (!answers.hasNext()) {
-            isOver = true;
+        isOver = true;
+        if (answers.hasNext()) {
+            isOver = false;
+        } else {
             order.end();
-            return false;
         }
-        return true;
+        return !isOver;
     }
 
     @Override

@@ -24,6 +24,7 @@ import dev.primase.evo2.v1.VariantScores;
 import dev.primase.evo2.v1.VariantsItem;
 import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.GenerationStarted;
+
 import java.util.concurrent.Flow;
 
 /**
@@ -50,8 +51,8 @@ public final class Evo2 {
 
     /**
      * New bases as they are drawn. Events of several samples come among each other; those of one
-     * are in order, and a failed one costs no other. Of a stream that broke, the last
-     * {@code resume_token} of each sample goes on with it in a new request.
+     * are in order, and a failed one costs no other. Of a stream that broke, the last {@code
+     * resume_token} of each sample goes on with it in a new request.
      *
      * @param request prompts, and how to continue them
      * @return events
@@ -79,8 +80,7 @@ public final class Evo2 {
      */
     public CloseableIterator<SampleResult<Sample>> samples(StreamGenerateRequest request) {
         var ids = Calls.ids(request.getItemsList(), GenerateItem::getId);
-        return new SampleStream<>(
-                streamGenerate(request), ids, numSamples(request), Evo2::sample);
+        return new SampleStream<>(streamGenerate(request), ids, numSamples(request), Evo2::sample);
     }
 
     /**

@@ -13,6 +13,7 @@ import dev.primase.evo2.v1.VariantScore;
 import dev.primase.evo2.v1.VariantScores;
 import dev.primase.type.v1.Tensor;
 import dev.primase.type.v1.TensorSlice;
+
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Consumer;

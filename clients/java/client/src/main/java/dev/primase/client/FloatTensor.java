@@ -1,9 +1,11 @@
 package dev.primase.client;
 
 import com.google.protobuf.ByteString;
+
 import dev.primase.type.v1.DataType;
 import dev.primase.type.v1.Tensor;
 import dev.primase.type.v1.TensorSlice;
+
 import java.nio.Buffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;

@@ -1,7 +1,9 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+
 import dev.primase.type.v1.GeneratedTokens;
+
 import java.util.HashMap;
 import java.util.Map;
 
@@ -42,7 +44,9 @@ final class GenerationOrder {
                 requireRows(ResponseFields.tokens(response), key);
             }
             case "finished" -> {
-                require(sample.hasStarted, "the answer has the end of " + key + " before its start");
+                require(
+                        sample.hasStarted,
+                        "the answer has the end of " + key + " before its start");
                 end(sample);
             }
             case "failed" -> end(sample);

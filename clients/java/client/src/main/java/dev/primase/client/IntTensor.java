@@ -1,8 +1,10 @@
 package dev.primase.client;
 
 import com.google.protobuf.ByteString;
+
 import dev.primase.type.v1.DataType;
 import dev.primase.type.v1.Tensor;
+
 import java.nio.ByteOrder;
 import java.nio.IntBuffer;
 import java.util.List;

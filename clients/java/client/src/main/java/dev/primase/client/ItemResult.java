@@ -3,7 +3,8 @@ package dev.primase.client;
 import java.util.Optional;
 
 /**
- * What came of one item of a call: its value, or the error that it failed with and no other with it.
+ * What came of one item of a call: its value, or the error that it failed with and no other with
+ * it.
  *
  * @param <V> the contract's message for one item
  */

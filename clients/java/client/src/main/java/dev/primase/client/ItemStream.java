@@ -1,6 +1,7 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+
 import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.function.Supplier;
@@ -13,8 +14,8 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
     /** Takes the messages of one item. */
     interface Assembler<R, V> {
         /**
-         * The item's value with its last message, else null. IllegalArgumentException where a message
-         * makes no sense.
+         * The item's value with its last message, else null. IllegalArgumentException where a
+         * message makes no sense.
          */
         V add(R response);
     }
@@ -27,9 +28,7 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
     private ItemResult<V> next;
 
     ItemStream(
-            CloseableIterator<R> answers,
-            List<String> ids,
-            Supplier<Assembler<R, V>> assemblers) {
+            CloseableIterator<R> answers, List<String> ids, Supplier<Assembler<R, V>> assemblers) {
         this.answers = answers;
         this.ids = ids;
         this.assemblers = assemblers;
@@ -38,7 +37,7 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
 
     @Override
     public boolean hasNext() {
-        while (next == null && answers.hasNext()) {
+        while (next == null && hasAnswer()) {
             next = read(answers.next());
         }
         if (next == null && itemIndex < ids.size()) {
@@ -62,6 +61,15 @@ final class ItemStream<R extends Message, V> implements CloseableIterator<ItemRe
         itemIndex = ids.size();
         next = null;
         answers.close();
+    }
+
+    private boolean hasAnswer() {
+        try {
+            return answers.hasNext();
+        } catch (PrimaseException error) {
+            close();
+            throw error;
+        }
     }
 
     private ItemResult<V> read(R response) {

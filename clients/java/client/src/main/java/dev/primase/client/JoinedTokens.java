@@ -1,8 +1,10 @@
 package dev.primase.client;
 
 import com.google.protobuf.ByteString;
+
 import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.Tensor;
+
 import java.util.List;
 
 /** All tokens of one sample, put together as a unary answer holds them. */
@@ -13,7 +15,9 @@ final class JoinedTokens {
     private final Rows alternativeIds = new Rows();
     private final Rows alternativeLogProbs = new Rows();
 
-    /** Adds those of one message. IllegalArgumentException where its arrays do not fit those before. */
+    /**
+     * Adds those of one message. IllegalArgumentException where its arrays do not fit those before.
+     */
     void add(GeneratedTokens tokens) {
         text.append(tokens.getText());
         lists.addAllTokenIds(tokens.getTokenIdsList());

@@ -1,13 +1,16 @@
 package dev.primase.client;
 
 import dev.primase.type.v1.DataType;
+
 import java.util.List;
 
 /** What the contract's types of numbers take, and how 16 bits become 32, exactly. */
 final class NumberTypes {
     private NumberTypes() {}
 
-    /** UNSPECIFIED is FLOAT32. IllegalArgumentException for a type that this client does not know. */
+    /**
+     * UNSPECIFIED is FLOAT32. IllegalArgumentException for a type that this client does not know.
+     */
     static DataType resolve(DataType type) {
         return switch (type) {
             case DATA_TYPE_UNSPECIFIED -> DataType.DATA_TYPE_FLOAT32;

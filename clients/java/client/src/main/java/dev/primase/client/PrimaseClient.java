@@ -7,8 +7,10 @@ import dev.primase.models.v1.ListModelsRequest;
 import dev.primase.models.v1.Model;
 import dev.primase.models.v1.ModelFamily;
 import dev.primase.models.v1.ModelServiceGrpc;
+
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
+
 import java.util.ArrayList;
 import java.util.List;
 
@@ -17,8 +19,8 @@ import java.util.List;
  * try-with-resources.
  *
  * <p>Calls take the contract's own requests and give its own messages; what is here puts long
- * answers together, hands on what comes piece by piece, and tells errors as
- * {@link PrimaseException}. The generated stubs work over {@link #channel} just as well.
+ * answers together, hands on what comes piece by piece, and tells errors as {@link
+ * PrimaseException}. The generated stubs work over {@link #channel} just as well.
  */
 public final class PrimaseClient implements AutoCloseable {
     private final ManagedChannel channel;

@@ -7,11 +7,14 @@ import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RequestInfo;
 import com.google.rpc.RetryInfo;
+
 import dev.primase.errors.v1.ErrorReason;
+
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -20,8 +23,8 @@ import java.util.Optional;
  * Why a call failed, or one item of a call.
  *
  * <p>{@link #reason} is what to switch on. It is UNSPECIFIED for an error that did not come from a
- * Primase server, such as a broken connection, and for one that a newer server knows;
- * {@link #code} is always there.
+ * Primase server, such as a broken connection, and for one that a newer server knows; {@link #code}
+ * is always there.
  */
 public final class PrimaseException extends RuntimeException {
     private static final long serialVersionUID = 1L;
@@ -74,7 +77,8 @@ public final class PrimaseException extends RuntimeException {
         return of(error.getStatus(), error.getTrailers(), "", error);
     }
 
-    static PrimaseException of(Status status, Metadata trailers, String requestId, Throwable cause) {
+    static PrimaseException of(
+            Status status, Metadata trailers, String requestId, Throwable cause) {
         var metadata = trailers == null ? new Metadata() : trailers;
         var named = metadata.get(REQUEST_ID);
         return new PrimaseException(
@@ -114,7 +118,8 @@ public final class PrimaseException extends RuntimeException {
     }
 
     /**
-     * The reason as it was sent, such as {@code QUEUE_FULL}, also where this client does not know it.
+     * The reason as it was sent, such as {@code QUEUE_FULL}, also where this client does not know
+     * it.
      *
      * @return empty where none was
      */

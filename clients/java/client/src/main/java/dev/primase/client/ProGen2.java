@@ -14,6 +14,7 @@ import dev.primase.progen2.v1.StreamGenerateResponse;
 import dev.primase.progen2.v1.StreamScoreSequencesRequest;
 import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.GenerationStarted;
+
 import java.util.concurrent.Flow;
 
 /**
@@ -40,8 +41,8 @@ public final class ProGen2 {
 
     /**
      * New residues as they are drawn. Events of several samples come among each other; those of one
-     * are in order, and a failed one costs no other. Of a stream that broke, the last
-     * {@code resume_token} of each sample goes on with it in a new request.
+     * are in order, and a failed one costs no other. Of a stream that broke, the last {@code
+     * resume_token} of each sample goes on with it in a new request.
      *
      * @param request contexts, and how to continue them
      * @return events

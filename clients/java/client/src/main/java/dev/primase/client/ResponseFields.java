@@ -2,6 +2,7 @@ package dev.primase.client;
 
 import com.google.protobuf.Message;
 import com.google.rpc.Status;
+
 import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.GenerationStarted;
 

@@ -7,10 +7,10 @@ import java.util.Map;
 /**
  * Retries of calls that have brought nothing yet: nobody answers, or the queue is full.
  *
- * <p>A server that says when to come back is obeyed; otherwise the wait doubles from
- * {@code initialBackoff} up to {@code maxBackoff}.
+ * <p>A server that says when to come back is obeyed; otherwise the wait doubles from {@code
+ * initialBackoff} up to {@code maxBackoff}.
  *
- * @param maxAttempts attempts, the first included; gRPC makes no more than 5
+ * @param maxAttempts attempts, the first included: at least 2; gRPC makes no more than 5
  * @param initialBackoff wait before the second attempt
  * @param maxBackoff longest wait
  */
@@ -18,6 +18,22 @@ public record RetryPolicy(int maxAttempts, Duration initialBackoff, Duration max
     /** What a client does unless told otherwise. */
     public static final RetryPolicy DEFAULT =
             new RetryPolicy(5, Duration.ofMillis(250), Duration.ofSeconds(10));
+
+    /**
+     * How often, and after what waits.
+     *
+     * @param maxAttempts as above
+     * @param initialBackoff as above
+     * @param maxBackoff as above
+     * @throws IllegalArgumentException if that is no retry at all, which {@link
+     *     ClientBuilder#retry} says with null
+     */
+    public RetryPolicy {
+        if (maxAttempts < 2) {
+            throw new IllegalArgumentException(
+                    "maxAttempts is " + maxAttempts + ", not at least 2");
+        }
+    }
 
     /**
      * The gRPC service config for every method.

@@ -1,8 +1,10 @@
 package dev.primase.client;
 
 import com.google.protobuf.Message;
+
 import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.GenerationStarted;
+
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,8 +25,7 @@ final class SampleStream<R extends Message, S> implements CloseableIterator<Samp
     private final Map<SampleKey, SampleResult<S>> done = new HashMap<>();
     private SampleKey next = new SampleKey(0, 0);
 
-    SampleStream(
-            CloseableIterator<R> events, List<String> ids, int numSamples, Maker<R, S> maker) {
+    SampleStream(CloseableIterator<R> events, List<String> ids, int numSamples, Maker<R, S> maker) {
         this.events = events;
         this.ids = ids;
         this.numSamples = numSamples;
@@ -59,23 +60,21 @@ final class SampleStream<R extends Message, S> implements CloseableIterator<Samp
         var key = SampleKey.of(response);
         switch (ResponseFields.event(response)) {
             case "started" ->
-                    open.put(key, new Collected(ResponseFields.started(response), new JoinedTokens()));
+                    open.put(
+                            key,
+                            new Collected(ResponseFields.started(response), new JoinedTokens()));
             case "tokens" -> add(key, ResponseFields.tokens(response));
             case "finished" -> {
                 var its = open.remove(key);
                 var id = ids.get(key.itemIndex());
                 S sample = maker.sample(id, its.started, its.tokens.tokens(), response);
-                done.put(
-                        key,
-                        SampleResult.of(key.itemIndex(), id, key.sampleIndex(), sample));
+                done.put(key, SampleResult.of(key.itemIndex(), id, key.sampleIndex(), sample));
             }
             case "failed" -> {
                 open.remove(key);
                 var error = PrimaseException.of(ResponseFields.failed(response));
                 var id = ids.get(key.itemIndex());
-                done.put(
-                        key,
-                        SampleResult.failed(key.itemIndex(), id, key.sampleIndex(), error));
+                done.put(key, SampleResult.failed(key.itemIndex(), id, key.sampleIndex(), error));
             }
             default -> {}
         }

@@ -2,9 +2,11 @@ package dev.primase.client;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
+
 import dev.primase.type.v1.DataType;
 import dev.primase.type.v1.Tensor;
 import dev.primase.type.v1.TensorSlice;
+
 import java.util.List;
 
 /**

@@ -2,6 +2,7 @@ package dev.primase.client;
 
 import static dev.primase.client.TensorTest.bytes;
 import static dev.primase.client.TensorTest.slice;
+
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -23,8 +24,10 @@ import dev.primase.evo2.v1.StreamScoreSequencesResponse;
 import dev.primase.evo2.v1.StreamScoreVariantsResponse;
 import dev.primase.evo2.v1.VariantScore;
 import dev.primase.evo2.v1.VariantScores;
-import java.util.List;
+
 import org.junit.jupiter.api.Test;
+
+import java.util.List;
 
 class AssemblersTest {
     private static final List<Long> TWO = List.of(2L);
@@ -172,7 +175,8 @@ class AssemblersTest {
             var rows = ScanRows.newBuilder().setDeltas(slice(row, shape, row, 2, 3, 4));
             rows.setMeanDelta(slice(row, TWO, 5)).setMinDelta(slice(row, TWO, 6));
             rows.setRecipe("exact").setLast(row == 1);
-            var whole = assembler.add(StreamScanVariantsResponse.newBuilder().setRows(rows).build());
+            var whole =
+                    assembler.add(StreamScanVariantsResponse.newBuilder().setRows(rows).build());
             if (row == 1) {
                 assertEquals(bytes(0, 2, 3, 4, 1, 2, 3, 4), whole.getDeltas().getData());
                 assertEquals(bytes(5, 5), whole.getMeanDelta().getData());

@@ -11,18 +11,21 @@ import dev.primase.models.v1.ListModelsRequest;
 import dev.primase.models.v1.ListModelsResponse;
 import dev.primase.models.v1.Model;
 import dev.primase.models.v1.ModelServiceGrpc;
+
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.Status.Code;
 import io.grpc.stub.StreamObserver;
+
+import org.junit.jupiter.api.Test;
+
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.Test;
 
 class ConnectionTest {
     private static final RetryPolicy QUICK =
@@ -69,7 +72,8 @@ class ConnectionTest {
             if (numCalls.getAndIncrement() >= numRefusals) {
                 return next.startCall(call, headers);
             }
-            var error = Scripted.error(Scripted.status(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", "full"));
+            var error =
+                    Scripted.error(Scripted.status(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", "full"));
             if (pushbackMs != null) {
                 error.getTrailers().put(PUSHBACK, pushbackMs);
             }
@@ -133,16 +137,27 @@ class ConnectionTest {
     void theServiceConfigIsThatOfEveryClient() {
         var policy =
                 Map.of(
-                        "maxAttempts", 5.0,
-                        "initialBackoff", "0.250000000s",
-                        "maxBackoff", "10.000000000s",
-                        "backoffMultiplier", 2.0,
-                        "retryableStatusCodes", List.of("UNAVAILABLE", "RESOURCE_EXHAUSTED"));
+                        "maxAttempts",
+                        5.0,
+                        "initialBackoff",
+                        "0.250000000s",
+                        "maxBackoff",
+                        "10.000000000s",
+                        "backoffMultiplier",
+                        2.0,
+                        "retryableStatusCodes",
+                        List.of("UNAVAILABLE", "RESOURCE_EXHAUSTED"));
         assertEquals(
                 Map.of(
                         "methodConfig",
                         List.of(Map.of("name", List.of(Map.of()), "retryPolicy", policy))),
                 RetryPolicy.DEFAULT.serviceConfig());
+    }
+
+    @Test
+    void aPolicyWithoutRetriesIsNone() {
+        var wait = Duration.ofSeconds(1);
+        assertThrows(IllegalArgumentException.class, () -> new RetryPolicy(1, wait, wait));
     }
 
     @Test

@@ -1,6 +1,7 @@
 package dev.primase.client;
 
 import static dev.primase.client.TensorTest.bytes;
+
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -18,9 +19,13 @@ import dev.primase.type.v1.GeneratedTokens;
 import dev.primase.type.v1.GenerationFinished;
 import dev.primase.type.v1.GenerationHeartbeat;
 import dev.primase.type.v1.GenerationStarted;
+
 import io.grpc.Context;
 import io.grpc.Status.Code;
 import io.grpc.stub.StreamObserver;
+
+import org.junit.jupiter.api.Test;
+
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -31,7 +36,6 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
-import org.junit.jupiter.api.Test;
 
 class GenerationTest {
     /** The events of a call as a server numbers them. */
@@ -65,8 +69,7 @@ class GenerationTest {
         }
 
         Script finished(int item, int sample) {
-            var end =
-                    GenerationFinished.newBuilder().setReason(FinishReason.FINISH_REASON_LENGTH);
+            var end = GenerationFinished.newBuilder().setReason(FinishReason.FINISH_REASON_LENGTH);
             return add(item, sample, response -> response.setFinished(end));
         }
 
@@ -188,8 +191,7 @@ class GenerationTest {
                     public void streamGenerate(
                             dev.primase.progen2.v1.StreamGenerateRequest request,
                             StreamObserver<dev.primase.progen2.v1.StreamGenerateResponse> answer) {
-                        var response =
-                                dev.primase.progen2.v1.StreamGenerateResponse.newBuilder();
+                        var response = dev.primase.progen2.v1.StreamGenerateResponse.newBuilder();
                         response.getStartedBuilder().setSeed(9);
                         answer.onNext(response.build());
                         response.setSequenceNumber(1).getTokensBuilder().setText("K");
@@ -237,6 +239,26 @@ class GenerationTest {
                 assertTrue(error.isBrokenAnswer(), error.getMessage());
                 assertFalse(events.hasNext());
             }
+        }
+    }
+
+    @Test
+    void anErrorEndsTheEvents() throws Exception {
+        var error = Scripted.error(Scripted.status(Code.UNAVAILABLE, "SHUTTING_DOWN", "later"));
+        var first = oneSample().events.get(0);
+        var service =
+                scripted(
+                        answer -> {
+                            answer.onNext(first);
+                            answer.onError(error);
+                        });
+        try (var server = new Scripted(service);
+                var client = server.connect();
+                var events = client.evo2().streamGenerate(request(1, 1))) {
+            assertEquals(EventCase.HEARTBEAT, events.next().getEventCase());
+            var caught = assertThrows(PrimaseException.class, events::hasNext);
+            assertEquals(ErrorReason.ERROR_REASON_SHUTTING_DOWN, caught.reason());
+            assertFalse(events.hasNext());
         }
     }
 

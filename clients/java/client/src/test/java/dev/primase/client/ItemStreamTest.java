@@ -1,6 +1,7 @@
 package dev.primase.client;
 
 import static dev.primase.client.TensorTest.slice;
+
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -8,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
+
 import dev.primase.errors.v1.ErrorReason;
 import dev.primase.esm2.v1.EncodeItem;
 import dev.primase.esm2.v1.EncodeRequest;
@@ -20,19 +22,23 @@ import dev.primase.esm2.v1.Include;
 import dev.primase.esm2.v1.StreamEncodeRequest;
 import dev.primase.esm2.v1.StreamEncodeResponse;
 import dev.primase.type.v1.TensorSlice;
+
 import io.grpc.Context;
 import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
+
+import org.junit.jupiter.api.Test;
+
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
-import org.junit.jupiter.api.Test;
 
 class ItemStreamTest {
     /** Answers a streaming call by these messages. */
-    private static Esm2ServiceGrpc.Esm2ServiceImplBase answering(StreamEncodeResponse... responses) {
+    private static Esm2ServiceGrpc.Esm2ServiceImplBase answering(
+            StreamEncodeResponse... responses) {
         return scripted(
                 answer -> {
                     for (var response : responses) {
@@ -141,8 +147,7 @@ class ItemStreamTest {
             assertArrayEquals(new float[] {1, 2}, FloatTensor.of(mean).toArray());
             var second = results.next();
             assertEquals("p1", second.id());
-            assertEquals(
-                    ErrorReason.ERROR_REASON_INVALID_SEQUENCE, second.error().get().reason());
+            assertEquals(ErrorReason.ERROR_REASON_INVALID_SEQUENCE, second.error().get().reason());
             assertThrows(PrimaseException.class, second::value);
             assertEquals(2, results.next().itemIndex());
             assertFalse(results.hasNext());
@@ -164,6 +169,7 @@ class ItemStreamTest {
             assertEquals(0, results.next().itemIndex());
             var caught = assertThrows(PrimaseException.class, results::hasNext);
             assertEquals(ErrorReason.ERROR_REASON_INTERNAL, caught.reason());
+            assertFalse(results.hasNext());
         }
     }
 
@@ -180,7 +186,9 @@ class ItemStreamTest {
                         List.of(gap),
                         List.of(half));
         for (var responses : answers) {
-            try (var server = new Scripted(answering(responses.toArray(StreamEncodeResponse[]::new)));
+            try (var server =
+                            new Scripted(
+                                    answering(responses.toArray(StreamEncodeResponse[]::new)));
                     var client = server.connect();
                     var results = client.esm2().streamEncode(request(2))) {
                 var error =

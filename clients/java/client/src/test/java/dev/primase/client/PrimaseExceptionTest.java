@@ -10,15 +10,19 @@ import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RequestInfo;
 import com.google.rpc.RetryInfo;
+
 import dev.primase.errors.v1.ErrorReason;
+
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
+
+import org.junit.jupiter.api.Test;
+
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
-import org.junit.jupiter.api.Test;
 
 class PrimaseExceptionTest {
     private static final Metadata.Key<byte[]> DETAILS =
@@ -40,7 +44,8 @@ class PrimaseExceptionTest {
                         BadRequest.newBuilder().addFieldViolations(violation).build(),
                         RetryInfo.newBuilder().setRetryDelay(delay).build(),
                         RequestInfo.newBuilder().setRequestId("r7").build());
-        for (var error : List.of(PrimaseException.of(sent), PrimaseException.of(Scripted.error(sent)))) {
+        for (var error :
+                List.of(PrimaseException.of(sent), PrimaseException.of(Scripted.error(sent)))) {
             assertEquals(Code.INVALID_ARGUMENT, error.code());
             assertEquals(ErrorReason.ERROR_REASON_INVALID_SEQUENCE, error.reason());
             assertEquals("INVALID_SEQUENCE", error.reasonName());

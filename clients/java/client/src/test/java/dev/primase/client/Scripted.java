@@ -4,6 +4,7 @@ import com.google.protobuf.Any;
 import com.google.protobuf.Message;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.Status;
+
 import io.grpc.BindableService;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
@@ -11,10 +12,13 @@ import io.grpc.Server;
 import io.grpc.ServerInterceptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+
 import java.io.IOException;
 import java.util.Arrays;
 
-/** A server on a port of its own that answers as a test tells it, and what such answers are made of. */
+/**
+ * A server on a port of its own that answers as a test tells it, and what such answers are made of.
+ */
 final class Scripted implements AutoCloseable {
     private final Server server;
 

@@ -7,14 +7,17 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
+
 import dev.primase.type.v1.DataType;
 import dev.primase.type.v1.Tensor;
 import dev.primase.type.v1.TensorSlice;
+
+import org.junit.jupiter.api.Test;
+
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
-import org.junit.jupiter.api.Test;
 
 class TensorTest {
     /** Little-endian floats. */
@@ -75,7 +78,8 @@ class TensorTest {
 
     @Test
     void integersAreAnArrayOfTheirOwn() {
-        var message = tensor(DataType.DATA_TYPE_INT32, List.of(1L, 2L), 1, 1, 0, 0, 255, 255, 255, 255);
+        var message =
+                tensor(DataType.DATA_TYPE_INT32, List.of(1L, 2L), 1, 1, 0, 0, 255, 255, 255, 255);
 
         assertArrayEquals(new int[] {257, -1}, IntTensor.of(message).toArray());
         assertEquals(List.of(1L, 2L), IntTensor.of(message).shape());

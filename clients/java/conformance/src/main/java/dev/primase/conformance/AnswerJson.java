@@ -7,6 +7,7 @@ import com.google.gson.JsonParser;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
+
 import dev.primase.type.v1.Tensor;
 
 /** A whole message as JSON, its tensors as arrays. */

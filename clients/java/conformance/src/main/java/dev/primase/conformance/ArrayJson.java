@@ -4,11 +4,13 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
 import com.google.protobuf.Message;
+
 import dev.primase.client.FloatTensor;
 import dev.primase.client.IntTensor;
 import dev.primase.type.v1.DataType;
 import dev.primase.type.v1.Tensor;
 import dev.primase.type.v1.TensorSlice;
+
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;

@@ -4,10 +4,12 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.protobuf.Message;
+
 import dev.primase.client.CloseableIterator;
 import dev.primase.client.ItemResult;
 import dev.primase.client.PrimaseClient;
 import dev.primase.client.PrimaseException;
+
 import java.util.function.Function;
 
 /** One case over a connection of its own. */

@@ -3,8 +3,10 @@ package dev.primase.conformance;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+
 import dev.primase.client.PrimaseClient;
 import dev.primase.client.RetryPolicy;
+
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,7 +16,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Runs the cases of {@code tests/conformance} and prints what came of each, a line of JSON a case. */
+/**
+ * Runs the cases of {@code tests/conformance} and prints what came of each, a line of JSON a case.
+ */
 public final class Conformance {
     private final Map<String, String> given = new HashMap<>();
 
@@ -66,7 +70,8 @@ public final class Conformance {
     private PrimaseClient connect(JsonObject each) throws IOException {
         var server = each.get("server").getAsString();
         var builder =
-                PrimaseClient.builder(given.get(server.equals("live") ? "--server" : "--" + server));
+                PrimaseClient.builder(
+                        given.get(server.equals("live") ? "--server" : "--" + server));
         var options = each.has("connect") ? each.getAsJsonObject("connect") : new JsonObject();
         if (server.equals("tls")) {
             builder.tls(Path.of(given.get("--ca")));

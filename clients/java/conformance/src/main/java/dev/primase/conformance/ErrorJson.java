@@ -3,6 +3,7 @@ package dev.primase.conformance;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
+
 import dev.primase.client.PrimaseException;
 
 /** Errors as the client gives them. */

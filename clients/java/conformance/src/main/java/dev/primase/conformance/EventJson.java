@@ -4,6 +4,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.protobuf.Message;
 import com.google.rpc.Status;
+
 import dev.primase.client.PrimaseException;
 import dev.primase.progen2.v1.SampleFinished;
 import dev.primase.type.v1.GeneratedTokens;

@@ -8,6 +8,7 @@ import com.google.gson.JsonPrimitive;
 import com.google.protobuf.Descriptors.EnumValueDescriptor;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
+
 import java.util.List;
 import java.util.Locale;
 
@@ -24,7 +25,10 @@ final class FieldJson {
         return json;
     }
 
-    /** The name of an enum's value in lower case without the prefix of its type; null of an unknown one. */
+    /**
+     * The name of an enum's value in lower case without the prefix of its type; null of an unknown
+     * one.
+     */
     static JsonElement enumName(EnumValueDescriptor value) {
         // What this client does not know has number and name made up, and no place in the contract.
         var known = value.getType().findValueByNumber(value.getNumber());
@@ -33,7 +37,8 @@ final class FieldJson {
         }
         var unspecified = value.getType().findValueByNumber(0).getName();
         var prefix = unspecified.substring(0, unspecified.length() - "UNSPECIFIED".length());
-        return new JsonPrimitive(known.getName().substring(prefix.length()).toLowerCase(Locale.ROOT));
+        return new JsonPrimitive(
+                known.getName().substring(prefix.length()).toLowerCase(Locale.ROOT));
     }
 
     static JsonElement of(Object value) {

@@ -2,9 +2,11 @@ package dev.primase.conformance;
 
 import com.google.gson.JsonObject;
 import com.google.protobuf.Message;
+
 import dev.primase.client.ItemResult;
 import dev.primase.esm2.v1.Encoding;
 import dev.primase.evo2.v1.ForwardResult;
+
 import java.util.Set;
 
 /** One result of a bulk call. */

@@ -1,6 +1,7 @@
 package dev.primase.conformance;
 
 import com.google.protobuf.Message;
+
 import dev.primase.progen2.v1.Direction;
 import dev.primase.type.v1.GeneratedTokens;
 
@@ -38,13 +39,10 @@ final class Resumption {
         var request = (dev.primase.progen2.v1.StreamGenerateRequest) broken;
         var again = request.toBuilder().setResumeToken(resumeToken);
         var context = request.getItems(0).getContext();
-        boolean isBackwards =
-                request.getOptions().getDirection() == Direction.DIRECTION_C_TO_N;
+        boolean isBackwards = request.getOptions().getDirection() == Direction.DIRECTION_C_TO_N;
         again.getItemsBuilder(0)
                 .setContext(
-                        isBackwards
-                                ? new StringBuilder(text).reverse() + context
-                                : context + text);
+                        isBackwards ? new StringBuilder(text).reverse() + context : context + text);
         return again.build();
     }
 }

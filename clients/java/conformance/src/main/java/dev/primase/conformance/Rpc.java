@@ -3,6 +3,7 @@ package dev.primase.conformance;
 import com.google.gson.JsonObject;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
+
 import dev.primase.client.CloseableIterator;
 import dev.primase.client.PrimaseClient;
 import dev.primase.models.v1.EstimateRequest;
@@ -10,6 +11,7 @@ import dev.primase.models.v1.GetModelRequest;
 import dev.primase.models.v1.GetModelResponse;
 import dev.primase.models.v1.ListModelsRequest;
 import dev.primase.models.v1.ListModelsResponse;
+
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.util.Arrays;

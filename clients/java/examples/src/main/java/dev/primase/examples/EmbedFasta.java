@@ -6,6 +6,7 @@ import dev.primase.esm2.v1.EncodeItem;
 import dev.primase.esm2.v1.EncodeOptions;
 import dev.primase.esm2.v1.Include;
 import dev.primase.esm2.v1.StreamEncodeRequest;
+
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,8 +36,7 @@ public final class EmbedFasta {
                 var result = results.next();
                 if (result.error().isPresent()) {
                     System.out.printf(
-                            "%s is left out: %s%n",
-                            result.id(), result.error().get().getMessage());
+                            "%s is left out: %s%n", result.id(), result.error().get().getMessage());
                     continue;
                 }
                 ids.add(result.id());

@@ -6,6 +6,7 @@ import dev.primase.progen2.v1.GenerateOptions;
 import dev.primase.progen2.v1.Sample;
 import dev.primase.progen2.v1.StreamGenerateRequest;
 import dev.primase.type.v1.Sampling;
+
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -64,7 +65,8 @@ public final class GenerateAntibodies {
                     finished.getLikelihood().getResiduePerplexity(),
                     protein);
             System.err.printf(
-                    "candidate%d: %d residues, ended by %s, %.0f %% as %s, %.0f %% of low complexity%n",
+                    "candidate%d: %d residues, ended by %s, %.0f %% as %s, %.0f %% of low"
+                        + " complexity%n",
                     sample.getSampleIndex(),
                     protein.length(),
                     finished.getOutcome().getReason(),

@@ -4,6 +4,7 @@ import dev.primase.client.PrimaseClient;
 import dev.primase.esm2.v1.Candidate;
 import dev.primase.esm2.v1.PredictItem;
 import dev.primase.esm2.v1.PredictRequest;
+
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.stream.Collectors;

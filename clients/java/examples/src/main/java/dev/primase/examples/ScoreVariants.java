@@ -5,6 +5,7 @@ import dev.primase.esm2.v1.StreamScoreVariantsRequest;
 import dev.primase.esm2.v1.VariantMethod;
 import dev.primase.esm2.v1.VariantScore;
 import dev.primase.esm2.v1.VariantsItem;
+
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.Comparator;

@@ -6,6 +6,7 @@ import dev.primase.evo2.v1.GenerateItem;
 import dev.primase.evo2.v1.GenerateOptions;
 import dev.primase.evo2.v1.StreamGenerateRequest;
 import dev.primase.type.v1.Sampling;
+
 import java.io.IOException;
 import java.util.stream.IntStream;
 
