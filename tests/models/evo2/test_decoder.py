@@ -1,7 +1,9 @@
 """Decoding in slots, against reading the same tokens."""
 
+import pytest
 import torch
 
+from primase_server.models.evo2 import lanes
 from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.model import Evo2
 from primase_server.models.evo2.state import SequenceState
@@ -29,7 +31,11 @@ def whole(model: Evo2, token_ids: torch.Tensor) -> torch.Tensor:
     return model.logits(rows)
 
 
-def test_ragged_sequences_go_on_as_if_each_were_read_whole() -> None:
+@pytest.mark.parametrize("traced_after", [None, 30])
+def test_ragged_sequences_go_on_as_if_each_were_read_whole(
+    traced_after: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "TRACED_AFTER", traced_after)
     model = ours(INTERPOLATED)
     decoder = Decoder(model)
     prompts = [tokens(length, length) for length in LENGTHS]

@@ -7,27 +7,25 @@ GPU, once for each number of rows, and replayed; attention (`slot_attention.py`)
 here waits for the device.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from threading import Lock
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from primase_server.models.device_graph import filled_up, recorded, replays
-from primase_server.models.evo2.model import AttentionMixer, Block, Evo2, rms_norm
+from primase_server.models.evo2.lanes import Lane, Mixing, pieces_of
+from primase_server.models.evo2.model import AttentionMixer, Block, Evo2
 from primase_server.models.evo2.slot_attention import Attending
 from primase_server.models.evo2.slot_filters import Filtering
-from primase_server.models.evo2.slot_rows import Rows, range_of
+from primase_server.models.evo2.slot_rows import range_of
 from primase_server.models.evo2.state import SequenceState
-from primase_server.models.linear import gelu_
 
+_MOST_LANES = 64
 _SLOTS_AT_ONCE = 8
 _RECORDED_SLOTS_AT_ONCE = 32  # to record anew is dearer than to hold some that nobody needs yet
 
-Mixing = Filtering | Attending
 Slots = tuple[int, ...]
 
 
@@ -44,9 +42,9 @@ class Decoder:
         mixings = [self._mixing(block) for block in model.blocks]
         self._filterings = [mixing for mixing in mixings if isinstance(mixing, Filtering)]
         self._attendings = [mixing for mixing in mixings if isinstance(mixing, Attending)]
-        self._pieces = _pieces(model, mixings)
+        self._pieces = pieces_of(model, mixings)
         self._is_recorded = len(self._devices) == 1 and replays(model.device)
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[tuple[int, int | None], Lane] = {}
         self._positions: list[int] = []
         self._free: list[int] = []
         self._live: set[int] = set()
@@ -110,14 +108,14 @@ class Decoder:
         return [found[slot] for slot in slots]
 
     def _step(self, placed: Slots, token_of: dict[int, int]) -> Tensor:
-        lane = self._lane(len(placed))
+        view = None if self._is_recorded else range_of(placed)
+        lane = self._lane(len(placed), view)
         positions = [self._positions[slot] for slot in placed]
-        inputs = torch.tensor([[token_of.get(slot, 0) for slot in placed], placed, positions])
-        lane.load(inputs, None if self._is_recorded else range_of(placed))
+        lane.load(torch.tensor([[token_of.get(slot, 0) for slot in placed], placed, positions]))
         owned = [slot if slot in token_of else self.num_slots for slot in placed]
-        for piece, attending in zip(lane.pieces, self._attendings, strict=False):
-            attending.attend(qkv := piece(), owned, lane.rows[qkv.device].mixed)
-        logits = lane.pieces[-1]()
+        for index, attending in enumerate(self._attendings):
+            attending.attend(qkv := lane.run(index), owned, lane.rows[qkv.device].mixed)
+        logits = lane.run(-1)
         return logits.clone() if self._is_recorded else logits
 
     def _placed(self, slots: Sequence[int], block_rows: int | None) -> Iterator[Slots]:
@@ -155,16 +153,18 @@ class Decoder:
             some = slots[start : start + num_rows]
             yield (*some, *(self.num_slots for _ in range(num_rows - len(some))))
 
-    def _lane(self, num_rows: int) -> "Lane":
-        if (lane := self._lanes.get(num_rows)) is None:
-            lane = Lane(self._model, num_rows, self._devices)
-            lane.load(
-                torch.full((3, num_rows), self.num_slots) * torch.tensor([[0], [1], [0]]), None
-            )
+    def _lane(self, num_rows: int, view: slice | None) -> Lane:
+        key = num_rows, None if view is None else view.start
+        if (lane := self._lanes.get(key)) is None:
+            if len(self._lanes) == _MOST_LANES:
+                self._lanes.clear()
+            lane = Lane(self._model, num_rows, self._devices, view, self._filterings)
+            nobody = [[0] * num_rows, [self.num_slots] * num_rows, [0] * num_rows]
+            lane.load(torch.tensor(nobody))
             for piece in self._pieces:
                 work = lane.work(piece, self._rotaries)
                 lane.pieces.append(recorded(work, self._devices[0]) if self._is_recorded else work)
-            self._lanes[num_rows] = lane
+            self._lanes[key] = lane
         return lane
 
     @property
@@ -191,95 +191,6 @@ class Decoder:
         if isinstance(mixer, AttentionMixer):
             return Attending(mixer, _rotary_index(mixer, self._rotaries))
         return Filtering(mixer, self._model.new_state().convolution(block.layer))
-
-
-@dataclass(frozen=True)
-class Piece:
-    """From the out-product of one attention to the queries, keys and values of the next.
-
-    `after` and `before` are None at the ends, where the embedding is and where the logits are.
-    """
-
-    model: Evo2
-    after: tuple[Block, Attending] | None
-    filterings: tuple[tuple[Block, Filtering], ...]
-    before: tuple[Block, Attending] | None
-
-    def __call__(self, lane: "Lane") -> Tensor:
-        """What the next attention asks: [rows, 3, heads, 1, head_dim]; or the logits."""
-        if self.after is None:
-            rows = lane.rows[self.model.device]
-            rows.x.copy_(F.embedding(rows.token_ids, self.model.embedding))
-        else:
-            block, attending = self.after
-            rows = lane.rows[block.device]
-            rows.x += attending.out(rows)
-            _feed_forward(block, rows)
-        for block, filtering in self.filterings:
-            rows = lane.moved(rows, block.device)
-            rows.x += filtering.mix(rms_norm(rows.x, block.pre_norm, block.eps), rows)
-            _feed_forward(block, rows)
-        if self.before is not None:
-            block, attending = self.before
-            rows = lane.moved(rows, block.device)
-            h = rms_norm(rows.x, block.pre_norm, block.eps)
-            return attending.queries_keys_values(h, rows)
-        model = self.model
-        return model.logits(rms_norm(rows.x, model.final_norm, model.config.eps))
-
-
-class Lane:
-    """So many rows on every device, and the pieces of a step over them."""
-
-    def __init__(self, model: Evo2, num_rows: int, devices: Sequence[torch.device]) -> None:
-        width, dtype = model.config.width, model.dtype
-        self._config = model.config
-        self.rows = {device: Rows(num_rows, width, dtype, device) for device in devices}
-        self.pieces: list[Callable[[], Tensor]] = []
-
-    def load(self, inputs: Tensor, view: slice | None) -> None:
-        """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
-        for rows in self.rows.values():
-            rows.load(inputs, view)
-
-    def work(self, piece: Piece, rotaries: Sequence[Tensor]) -> Callable[[], Tensor]:
-        """A piece over these rows; the first also makes what all others know of the positions."""
-        if piece.after is not None:
-            return lambda: piece(self)
-
-        def first() -> Tensor:
-            for rows in self.rows.values():
-                rows.turn(self._config, rotaries)
-            return piece(self)
-
-        return first
-
-    def moved(self, rows: Rows, device: torch.device) -> Rows:
-        """The rows on that device, with what is in the residual stream."""
-        if rows.device == device:
-            return rows
-        there = self.rows[device]
-        there.x.copy_(rows.x)
-        return there
-
-
-def _feed_forward(block: Block, rows: Rows) -> None:
-    mlp = block.mlp
-    first, second = mlp.up(rms_norm(rows.x, block.post_norm, block.eps)).chunk(2, dim=1)
-    rows.x += mlp.down((gelu_(first) if mlp.has_gelu else first) * second)
-
-
-def _pieces(model: Evo2, mixings: Sequence[Mixing]) -> list[Piece]:
-    pieces: list[Piece] = []
-    after: tuple[Block, Attending] | None = None
-    filterings: list[tuple[Block, Filtering]] = []
-    for block, mixing in zip(model.blocks, mixings, strict=True):
-        if isinstance(mixing, Filtering):
-            filterings.append((block, mixing))
-            continue
-        pieces.append(Piece(model, after, tuple(filterings), (block, mixing)))
-        after, filterings = (block, mixing), []
-    return [*pieces, Piece(model, after, tuple(filterings), None)]
 
 
 def _distinct_rotaries(model: Evo2) -> list[Tensor]:

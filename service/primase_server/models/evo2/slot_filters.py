@@ -136,6 +136,11 @@ class Filtering:
         """Bytes of one slot."""
         return self._short.past.slot_bytes + self._inner.past.slot_bytes
 
+    @property
+    def changing(self) -> list[Tensor]:
+        """What holds the pasts."""
+        return [self._short.past.all, self._inner.past.all]
+
     def resize(self, num_slots: int) -> None:
         """Have so many slots."""
         self._short.past.resize(num_slots)

@@ -22,20 +22,32 @@ class Rows:
     places: of the positions in a ring of medium filters. rotary: one for each set of frequencies.
     """
 
-    def __init__(self, num_rows: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.device = device
+    def __init__(
+        self,
+        num_rows: int,
+        width: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        view: slice | None = None,
+    ) -> None:
+        self.device, self.view = device, view
         self._inputs = torch.zeros(3, num_rows, dtype=torch.int64, device=device)
         self.token_ids, self.slots, self.positions = self._inputs
         self.x = torch.zeros(num_rows, width, dtype=dtype, device=device)
         self.mixed = torch.zeros_like(self.x)
-        self.view: slice | None = None
         self.places = torch.zeros_like(self.positions)
         self.rotary: list[Rotary] = []
 
-    def load(self, inputs: Tensor, view: slice | None) -> None:
+    @property
+    def changing(self) -> list[Tensor]:
+        """Everything that a step reads or writes here."""
+        tables = [table for rotary in self.rotary for table in rotary]
+        given = [self.token_ids, self.slots, self.positions]
+        return [*given, self.places, self.x, self.mixed, *tables]
+
+    def load(self, inputs: Tensor) -> None:
         """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
         self._inputs.copy_(sent(inputs, self.device), non_blocking=True)
-        self.view = view
 
     def turn(self, config: Evo2Config, rotaries: Sequence[Tensor]) -> None:
         """Fill in what depends on the positions; `rotaries` of all devices."""
