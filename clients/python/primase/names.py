@@ -6,7 +6,15 @@ IncludeName = Literal[
     "mean", "per_token", "bos", "contacts", "logits", "attentions", "attention_maps"
 ]
 EstimateOutputName = Literal[
-    "mean", "per_token", "bos", "contacts", "logits", "attentions", "attention_maps", "generation"
+    "mean",
+    "per_token",
+    "bos",
+    "contacts",
+    "logits",
+    "attentions",
+    "attention_maps",
+    "generation",
+    "score",
 ]
 DataTypeName = Literal["float32", "float16", "bfloat16"]
 FamilyName = Literal["esm2", "evo2", "progen2"]
