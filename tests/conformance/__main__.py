@@ -41,7 +41,8 @@ def problems_of(ran: Mapping[str, Ran]) -> Problems:
         for case in cases.load():
             name = case["name"]
             if name in first.outcomes and name in other.outcomes:
-                found[language][name] += checker.unlike(first.outcomes[name], other.outcomes[name])
+                its, theirs = first.outcomes[name], other.outcomes[name]
+                found[language][name] += checker.unlike(case, its, theirs)
     return found
 
 

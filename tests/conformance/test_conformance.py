@@ -22,7 +22,8 @@ def test_case(language: str, case: Case, ran: Callable[[str], Ran]) -> None:
 def test_arrays_have_the_same_bytes_as_in_python(language: str, ran: Callable[[str], Ran]) -> None:
     ours, theirs = ran("python").outcomes, ran(language).outcomes
     found = {
-        case["name"]: checker.unlike(ours[case["name"]], theirs[case["name"]]) for case in CASES
+        case["name"]: checker.unlike(case, ours[case["name"]], theirs[case["name"]])
+        for case in CASES
     }
     assert {name: problems for name, problems in found.items() if problems} == {}
 
