@@ -24,8 +24,8 @@ def load(served: ServedModel, source: str, settings: Settings) -> Loaded:
 
     Raises CheckpointError, HubError, OSError, PrecisionUnverified.
     """
-    note = products_for(settings, PROGEN2).note
     loaded = _load(served, source, settings)
+    note = "; ".join(filter(None, (products_for(settings, PROGEN2).note, loaded.note)))
     runner = ProGen2Runner(loaded.model, loaded.weights, note, loaded.variant)
     runner.self_check()
     room = room_on((loaded.model.device,), settings.limits).halved()

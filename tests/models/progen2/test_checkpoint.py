@@ -14,13 +14,15 @@ from primase_server.models.card import WeightsSource
 from primase_server.models.errors import CheckpointError
 from primase_server.models.progen2.checkpoint import open_official
 from primase_server.models.progen2.config import VARIANTS, ProGen2Config
+from primase_server.models.progen2.tokens import residue_ids
+from primase_server.models.progen2.vocabulary import PROBE
 from primase_server.models.progen2.weights import (
     FixtureWeights,
     LocalWeights,
     RandomWeights,
     load,
 )
-from tests.models.progen2 import running
+from tests.models.progen2 import reference, running
 from tests.models.progen2.running import proteins
 from tests.models.progen2.tiny import LARGE_VOCABULARY, MAIN, SHAPES, make_state, write
 from tools.make_progen2_fixture import WEIGHTS, official_config
@@ -187,6 +189,18 @@ def test_where_weights_are_from_is_told() -> None:
     assert random.weights.revision == "progen2-fixture-seed-7"
     assert [fixture.weights.trained, random.weights.trained] == [False, False]
     assert fixture.variant == random.variant == "progen2-fixture"
+
+
+def test_the_rows_of_a_vocabulary_that_are_left_out_are_told(tmp_path: Path) -> None:
+    loaded = load(LocalWeights(write(tmp_path, LARGE_VOCABULARY)))
+    ids = torch.tensor([3, *residue_ids(PROBE)])[:64]
+    dead = reference.logits(ids.tolist(), LARGE_VOCABULARY).softmax(1)[:, 32:].sum(1).max()
+    assert float(dead) > 0.99  # of random weights
+    assert loaded.note == (
+        "rows of the vocabulary beyond the first 32 of 51200 are left out; on a protein they have "
+        f"at most {float(dead):.1e} of the probability"
+    )
+    assert load(FixtureWeights()).note == ""
 
 
 def test_random_weights_depend_on_the_seed_alone() -> None:

@@ -14,6 +14,7 @@ from primase_server.models.progen2.checkpoint import Checkpoint, open_official
 from primase_server.models.progen2.config import VARIANTS, ProGen2Config
 from primase_server.models.progen2.model import ProGen2
 from primase_server.models.progen2.random_state import RandomState
+from primase_server.models.progen2.vocabulary import dead_rows_note
 
 FIXTURE = Path(__file__).parent / "fixture"
 CUSTOM = "custom"
@@ -49,11 +50,15 @@ Source = LocalWeights | RandomWeights | FixtureWeights
 
 @dataclass(frozen=True, eq=False)
 class LoadedProGen2:
-    """A model, the name of its variant or `custom`, and the identity of its weights."""
+    """A model, the name of its variant or `custom`, and the identity of its weights.
+
+    `note` is what else there is to know of its numbers.
+    """
 
     model: ProGen2
     variant: str
     weights: Weights
+    note: str = ""
 
 
 def load(
@@ -81,7 +86,9 @@ def load(
         variant = source.variant or CUSTOM
     with torch.inference_mode():
         model = ProGen2(checkpoint.config, checkpoint.tensors, torch.device(device), dtype, make)
-    return LoadedProGen2(model, variant, weights)
+    is_read = weights.source is not WeightsSource.RANDOM
+    note = dead_rows_note(model, checkpoint.tensors) if is_read else ""
+    return LoadedProGen2(model, variant, weights, note)
 
 
 def open_checkpoint(source: LocalWeights) -> Checkpoint:
