@@ -1,7 +1,6 @@
 # The first of these that is new enough; constraints.txt was resolved with 3.11.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
-BUF_VERSION := 1.75.0
 include tools/versions.env
 
 BIN := .venv/bin
@@ -9,16 +8,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PROJECTS := clients/python gateway service
 VENV := .venv/.installed
 BUF := .cache/buf/node_modules/.bin/buf
-GRPCURL_VERSION := v1.9.3
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 JAVA := .cache/bin/conformance-java
 # MAVEN_OPTIONS=-Dgrpc.version=... runs the client with another grpc.
 MAVEN = mvn --batch-mode --quiet --file clients/java/pom.xml -Drevision="$(shell cat VERSION)" $(MAVEN_OPTIONS)
 JAVA_DIST = dist/maven/dev/primase/primase-client/$(shell cat VERSION)
+# The oldest that the Python client supports, with what writes its stubs.
+PYTHON_FLOOR_BIN := .cache/python-floor/bin
+PYTHON_FLOOR_STAMP := .cache/python-floor/.installed-$(PYTHON_GRPC_FLOOR)-$(PYTHON_PROTOBUF_FLOOR)
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-go conformance-java java dist-java fuzz lint generate bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
+.PHONY: help venv demo test conformance conformance-go conformance-java java dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -27,7 +28,8 @@ help:
 	@echo "make java      build the client for Java, and run its own tests"
 	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
-	@echo "make generate  write the generated code from the protos"
+	@echo "make generate  write the generated code and docs/contract.md from the protos"
+	@echo "make baseline  make the protos as they are the contract that nothing may break"
 	@echo "make bench     run the short benchmarks; BENCH=name runs one"
 	@echo "make bench-esm2  ESM-2 against its peers, nearly two hours; ARGS=--help tells how to run parts"
 	@echo "make bench-evo2  Evo 2's generation against the official code, and through gRPC, a quarter of an hour"
@@ -49,18 +51,22 @@ conformance: $(VENV) conformance-go conformance-java
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
 
-lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS)
+lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(BUF) lint
 	$(BUF) format protos --diff --exit-code
+	$(BIN)/python -m tools.contract_gate
 	$(BIN)/python tools/generate.py --check
 	cd clients/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
 
-generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS)
+generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
 	$(BIN)/python tools/generate.py
+
+baseline: $(VENV) $(BUF_STAMP)
+	$(BIN)/python -m tools.contract_gate --set
 
 bench: $(VENV)
 	$(BIN)/python -m tests.benchmarks $(BENCH)
@@ -121,6 +127,13 @@ dist-java: $(JAVA)
 	mkdir -p $(JAVA_DIST)
 	cp clients/java/client/target/primase-client-*.jar $(JAVA_DIST)/
 	cp clients/java/client/target/.flattened-pom.xml $(JAVA_DIST)/primase-client-$(shell cat VERSION).pom
+
+$(PYTHON_FLOOR_STAMP):
+	rm -rf .cache/python-floor
+	$(PYTHON) -m venv .cache/python-floor
+	$(PYTHON_FLOOR_BIN)/python -m pip --disable-pip-version-check install --quiet "protobuf==$(PYTHON_PROTOBUF_FLOOR)" \
+		"grpcio==$(PYTHON_GRPC_FLOOR)" "grpcio-tools==$(PYTHON_GRPC_FLOOR)"
+	touch $@
 
 $(GO_PLUGINS):
 	GOBIN="$(CURDIR)/$(@D)" go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)

@@ -1,6 +1,8 @@
-"""Write the generated code from the protos, or with `--check` fail when what is there is stale.
+"""Write what is made from the protos, or with `--check` fail when what is there is stale.
 
-Go is left as it is where its plugins are not installed; make installs them.
+That is the generated code, and docs/contract.md. Python's is made with the oldest grpcio and
+protobuf that the client supports, which make installs. Go is left as it is where its plugins are
+not installed; make installs them too.
 """
 
 import argparse
@@ -14,21 +16,27 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 BUF = ROOT / ".cache/buf/node_modules/.bin/buf"
+FLOOR = ROOT / ".cache/python-floor/bin"
 STUBS = Path("clients/python/primase")
 GO_MODULE = Path("clients/go")
 GO_PLUGINS = [ROOT / ".cache/bin" / name for name in ("protoc-gen-go", "protoc-gen-go-grpc")]
+PAGE = Path("docs/contract.md")
 PACKAGE_INIT = '"""Generated from the protos of the same name."""\n'
 
 
 def generate(destination: Path) -> None:
     """Generate everything under `destination`, laid out as in the repository."""
-    # The plugins that buf.gen.yaml names are those installed next to this interpreter.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    if not FLOOR.exists():
+        sys.exit("The generators of Python are not installed: `make generate` installs them")
+    # Of what buf.gen.yaml names, `python` is the floor's, and the stubs' plugins are ours.
+    path = os.pathsep.join([str(FLOOR), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path}
     command: list[str | Path] = [BUF, "generate", "--output", destination]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     _remove_stubs_without_code(destination)
     _add_package_inits(destination / STUBS)
+    page: list[str | Path] = [sys.executable, "-m", "tools.contract_page", destination / PAGE]
+    subprocess.run(page, cwd=ROOT, check=True)
     if has_go():
         command += ["--template", json.dumps(_go_template())]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
@@ -77,7 +85,9 @@ def read_generated(root: Path) -> dict[Path, bytes]:
     packages = versions | {path.parent for path in versions}
     inits = {package / "__init__.py" for package in packages if (package / "__init__.py").exists()}
     go_files = set((root / GO_MODULE).glob("*/v*/*.pb.go"))
-    return {path.relative_to(root): path.read_bytes() for path in modules | inits | go_files}
+    pages = {page for page in [root / PAGE] if page.exists()}
+    every = modules | inits | go_files | pages
+    return {path.relative_to(root): path.read_bytes() for path in every}
 
 
 def find_stale(current: dict[Path, bytes], wanted: dict[Path, bytes]) -> list[Path]:
@@ -111,7 +121,7 @@ def main() -> None:
     if not check:
         write(ROOT, current, wanted)
     elif stale := find_stale(current, wanted):
-        sys.exit("\n".join(["Generated code is stale; run `make generate`:", *map(str, stale)]))
+        sys.exit("\n".join(["What is generated is stale; run `make generate`:", *map(str, stale)]))
 
 
 if __name__ == "__main__":

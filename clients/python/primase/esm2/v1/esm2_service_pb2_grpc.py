@@ -5,7 +5,7 @@ import warnings
 
 from primase.esm2.v1 import esm2_service_pb2 as primase_dot_esm2_dot_v1_dot_esm2__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class Esm2ServiceStub:
+class Esm2ServiceStub(object):
     """ESM-2, a protein language model that reads a whole sequence at once.
 
     Positions are 0-based and half-open; row i of every array is residue i of the sequence, where `<mask>` counts as one
@@ -65,7 +65,7 @@ class Esm2ServiceStub:
                 _registered_method=True)
 
 
-class Esm2ServiceServicer:
+class Esm2ServiceServicer(object):
     """ESM-2, a protein language model that reads a whole sequence at once.
 
     Positions are 0-based and half-open; row i of every array is residue i of the sequence, where `<mask>` counts as one
@@ -145,7 +145,7 @@ def add_Esm2ServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Esm2Service:
+class Esm2Service(object):
     """ESM-2, a protein language model that reads a whole sequence at once.
 
     Positions are 0-based and half-open; row i of every array is residue i of the sequence, where `<mask>` counts as one

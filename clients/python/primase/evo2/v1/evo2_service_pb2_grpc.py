@@ -5,7 +5,7 @@ import warnings
 
 from primase.evo2.v1 import evo2_service_pb2 as primase_dot_evo2_dot_v1_dot_evo2__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class Evo2ServiceStub:
+class Evo2ServiceStub(object):
     """Evo 2, a DNA language model that reads from left to right.
 
     A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
@@ -81,7 +81,7 @@ class Evo2ServiceStub:
                 _registered_method=True)
 
 
-class Evo2ServiceServicer:
+class Evo2ServiceServicer(object):
     """Evo 2, a DNA language model that reads from left to right.
 
     A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper
@@ -202,7 +202,7 @@ def add_Evo2ServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Evo2Service:
+class Evo2Service(object):
     """Evo 2, a DNA language model that reads from left to right.
 
     A token is one character. Sequences are printable ASCII, tabs and line breaks, read as they are: lower case is not upper

@@ -5,7 +5,7 @@ import warnings
 
 from primase.models.v1 import model_service_pb2 as primase_dot_models_dot_v1_dot_model__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ModelServiceStub:
+class ModelServiceStub(object):
     """What is served here: which models, from which weights, with which layers, limits and defaults.
     """
 
@@ -52,7 +52,7 @@ class ModelServiceStub:
                 _registered_method=True)
 
 
-class ModelServiceServicer:
+class ModelServiceServicer(object):
     """What is served here: which models, from which weights, with which layers, limits and defaults.
     """
 
@@ -103,7 +103,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ModelService:
+class ModelService(object):
     """What is served here: which models, from which weights, with which layers, limits and defaults.
     """
 

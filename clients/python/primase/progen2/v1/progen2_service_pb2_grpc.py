@@ -5,7 +5,7 @@ import warnings
 
 from primase.progen2.v1 import progen2_service_pb2 as primase_dot_progen2_dot_v1_dot_progen2__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ProGen2ServiceStub:
+class ProGen2ServiceStub(object):
     """ProGen2, a protein language model that reads from either end.
 
     A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
@@ -61,7 +61,7 @@ class ProGen2ServiceStub:
                 _registered_method=True)
 
 
-class ProGen2ServiceServicer:
+class ProGen2ServiceServicer(object):
     """ProGen2, a protein language model that reads from either end.
 
     A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
@@ -132,7 +132,7 @@ def add_ProGen2ServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ProGen2Service:
+class ProGen2Service(object):
     """ProGen2, a protein language model that reads from either end.
 
     A token is one residue, one of 25 letters. The terminal tokens before and after a protein are the server's: they are added to
