@@ -1,4 +1,5 @@
-"""On a CUDA device: every family against itself on the CPU, FP8 products against float64.
+"""On a CUDA device: every family against itself on the CPU, FP8 products against float64;
+generation replayed, waiting once a step, the same in any company; and how fast it is.
 
     PYTHONPATH=service:. python -m tests.gpu      # --device cpu tries the script itself
 
@@ -20,7 +21,7 @@ from primase_server.models.esm2 import weights
 from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, Float32Array
 from primase_server.models.esm2.runner import Esm2Runner
-from tests.gpu import evo2, progen2, projections
+from tests.gpu import evo2, generation, progen2, projections, speed
 
 LENGTHS = (1, 40, 206, 206, 443, 1000)
 FIELDS = ("per_token", "logits", "contacts", "attention_profiles")
@@ -50,11 +51,14 @@ def main() -> int:
     failures = sum(not passed for passed in checks(device))
     for name, passed in (
         *evo2.checks(device),
+        *generation.checks(device),
         *projections.checks(device),
         *progen2.checks(device),
     ):
         say(f"{'ok  ' if passed else 'FAIL'} {name}")
         failures += not passed
+    for line in speed.lines(device):
+        say(line)
     say(f"{failures} failed")
     return 1 if failures else 0
 

@@ -20,17 +20,17 @@ def checks(device: str) -> Iterator[tuple[str, bool]]:
     """What was checked, with the error found, and whether it is small enough."""
     here, cpu = torch.device(device), torch.device("cpu")
     token_ids = random_bases(2, NUM_BASES)
-    reference = full(_model([cpu], torch.float32), token_ids)
+    reference = full(model_on([cpu], torch.float32), token_ids)
     for dtype, most in MAX_ERRORS.items():
-        model = _model([here], dtype)
+        model = model_on([here], dtype)
         for chunk in (None, CHUNK):
             found = full(model, token_ids.to(here), chunk).cpu()
             yield _said(f"{dtype} on {device}, chunks of {chunk}", found, reference, most)
-    over_two = full(_model([cpu, here], torch.float32), token_ids, CHUNK).cpu()
+    over_two = full(model_on([cpu, here], torch.float32), token_ids, CHUNK).cpu()
     yield _said(f"over cpu and {device}", over_two, reference, MAX_ERRORS[torch.float32])
 
 
-def _model(devices: Sequence[torch.device], dtype: torch.dtype) -> Evo2:
+def model_on(devices: Sequence[torch.device], dtype: torch.dtype) -> Evo2:
     """The fixture, its first half on the first device and the second on the last."""
     checkpoint = open_checkpoint(LocalWeights(FIXTURE))
     num_layers = checkpoint.config.num_layers

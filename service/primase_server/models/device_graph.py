@@ -35,11 +35,7 @@ def recorded(work: Callable[[], Result], device: torch.device) -> Callable[[], R
     if not replays(device):
         return work
     with torch.cuda.device(device):
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            work()
-        here.wait_stream(aside)
+        work()
         graph = torch.cuda.CUDAGraph()
         # other threads may go on using the GPU meanwhile
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from primase_server.models.evo2 import lanes
+from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.model import Evo2
 from primase_server.models.evo2.state import SequenceState
-from tests.models.evo2.tiny import INTERPOLATED, ours
+from tests.models.evo2.tiny import INTERPOLATED, KEYS, make_state, ours
 
 TOLERANCE = 2e-5
 LENGTHS = (1, 4, 7, 40, 127, 150, 200, 3)  # short of every filter, as long, and longer
@@ -88,3 +89,15 @@ def test_a_row_of_a_block_of_fixed_size_is_the_same_bit_for_bit_whoever_else_is_
     alone = go_on(0, others=0)
     for place, others, paused in ((0, 7, 0), (3, 5, 0), (7, 7, 0), (0, 7, 6), (2, 20, 0)):
         assert torch.equal(go_on(place, others, paused), alone)
+
+
+def test_a_device_may_be_named_in_any_way() -> None:
+    config = Evo2Config.from_mapping(KEYS)
+    named = Evo2(config, make_state(), [torch.device("cpu:0")] * config.num_layers)
+    assert torch.device("cpu:0") != torch.device("cpu")
+    rows = []
+    for model in (named, ours()):
+        decoder = Decoder(model)
+        slot = decoder.put(prefilled(model, tokens(30, 1)))
+        rows += decoder.step([65], [slot])
+    assert torch.equal(*rows)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from primase_server.models.device_graph import filled_up, recorded, replays
-from primase_server.models.evo2.lanes import Lane, Mixing, pieces_of
+from primase_server.models.evo2.lanes import Lane, Mixing, device_of, pieces_of
 from primase_server.models.evo2.model import AttentionMixer, Block, Evo2
 from primase_server.models.evo2.slot_attention import Attending
 from primase_server.models.evo2.slot_filters import Filtering
@@ -37,7 +37,7 @@ class Decoder:
 
     def __init__(self, model: Evo2) -> None:
         self._model = model
-        self._devices = tuple(dict.fromkeys(block.device for block in model.blocks))
+        self._devices = tuple(dict.fromkeys(map(device_of, model.blocks)))
         self._rotaries = _distinct_rotaries(model)
         mixings = [self._mixing(block) for block in model.blocks]
         self._filterings = [mixing for mixing in mixings if isinstance(mixing, Filtering)]

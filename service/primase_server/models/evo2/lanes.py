@@ -35,20 +35,20 @@ class Piece:
     def __call__(self, lane: "Lane") -> Tensor:
         """What the next attention asks: [rows, 3, heads, 1, head_dim]; or the logits."""
         if self.after is None:
-            rows = lane.rows[self.model.device]
+            rows = lane.rows[self.model.embedding.device]
             rows.x.copy_(F.embedding(rows.token_ids, self.model.embedding))
         else:
             block, attending = self.after
-            rows = lane.rows[block.device]
+            rows = lane.rows[device_of(block)]
             rows.x += attending.out(rows)
             _feed_forward(block, rows)
         for block, filtering in self.filterings:
-            rows = lane.moved(rows, block.device)
+            rows = lane.moved(rows, device_of(block))
             rows.x += filtering.mix(rms_norm(rows.x, block.pre_norm, block.eps), rows)
             _feed_forward(block, rows)
         if self.before is not None:
             block, attending = self.before
-            rows = lane.moved(rows, block.device)
+            rows = lane.moved(rows, device_of(block))
             h = rms_norm(rows.x, block.pre_norm, block.eps)
             return attending.queries_keys_values(h, rows)
         model = self.model
@@ -132,3 +132,8 @@ def pieces_of(model: Evo2, mixings: Sequence[Mixing]) -> list[Piece]:
         pieces.append(Piece(model, after, tuple(filterings), (block, mixing)))
         after, filterings = (block, mixing), []
     return [*pieces, Piece(model, after, tuple(filterings), None)]
+
+
+def device_of(block: Block) -> torch.device:
+    """By its full name: that of the block may leave out which of several."""
+    return block.pre_norm.device

@@ -5,15 +5,20 @@ and each row attends by itself to its own past, in a call whose shape no other r
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from primase_server.models.evo2.model import AttentionMixer
 from primase_server.models.evo2.slot_rows import Rows
 from primase_server.models.key_values import KeyValues
 from primase_server.models.rotary import rotate
+
+KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""All but cuDNN's, which makes a plan for every length, so for every token."""
 
 
 class Attending:
@@ -41,11 +46,13 @@ class Attending:
 
     def attend(self, qkv: Tensor, slots: Sequence[int], mixed: Tensor) -> None:
         """Write what each row finds into mixed: [rows, width]; slots of nobody are left out."""
-        attend_one = _attend_in_products if _is_exact(qkv) else _attend
-        asked = qkv.unbind()
-        for slot, of_row, out in zip(slots, asked, mixed.view(qkv[:, 0].shape), strict=True):
-            if (past := self._pasts.get(slot)) is not None:
-                attend_one(of_row[0], *past.append(of_row[1:]), out)
+        is_exact = _is_exact(qkv)
+        attend_one = _attend_in_products if is_exact else _attend
+        asked = zip(slots, qkv.unbind(), mixed.view(qkv[:, 0].shape), strict=True)
+        with nullcontext() if is_exact else sdpa_kernel(KERNELS):
+            for slot, of_row, out in asked:
+                if (past := self._pasts.get(slot)) is not None:
+                    attend_one(of_row[0], *past.append(of_row[1:]), out)
 
     def out(self, rows: Rows) -> Tensor:
         """What was mixed, through the block's last product."""

@@ -30,8 +30,9 @@ class Rows:
         device: torch.device,
         view: slice | None = None,
     ) -> None:
-        self.device, self.view = device, view
+        self.view = view
         self._inputs = torch.zeros(3, num_rows, dtype=torch.int64, device=device)
+        self.device = self._inputs.device  # by its full name
         self.token_ids, self.slots, self.positions = self._inputs
         self.x = torch.zeros(num_rows, width, dtype=dtype, device=device)
         self.mixed = torch.zeros_like(self.x)
