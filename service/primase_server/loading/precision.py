@@ -1,19 +1,22 @@
 """In which type of numbers a family computes on a device, and by which products."""
 
+from collections.abc import Mapping
+
 import torch
 
 from primase_server.models import cpu_linear
 from primase_server.models.families import ESM2, EVO2, PROGEN2, Family
 from primase_server.settings import AUTO, CPU, FLOAT32, Settings
 
-BFLOAT16 = "bfloat16"
+ON_GPU: Mapping[str, str] = {EVO2.name: "bfloat16", PROGEN2.name: "float16"}
+"""As Evo 2 was trained, and as upstream runs ProGen2."""
 
 
 def dtype_name(family: Family, settings: Settings) -> str:
-    """The operator's choice; else float32, and for what generates on a GPU bfloat16."""
+    """The operator's choice; else float32, and 16 bits on a GPU for what generates."""
     if settings.dtype != AUTO:
         return settings.dtype
-    return BFLOAT16 if family in (EVO2, PROGEN2) and settings.device != CPU else FLOAT32
+    return FLOAT32 if settings.device == CPU else ON_GPU.get(family.name, FLOAT32)
 
 
 def dtype_of(family: Family, settings: Settings) -> torch.dtype:
