@@ -12,6 +12,7 @@ import dev.primase.models.v1.ListModelsResponse;
 import dev.primase.models.v1.Model;
 import dev.primase.models.v1.ModelServiceGrpc;
 
+import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
@@ -187,6 +188,28 @@ class ConnectionTest {
                 var client = PrimaseClient.builder(server.target()).timeout(timeout).connect()) {
             var error = assertThrows(PrimaseException.class, () -> client.model("m"));
             assertEquals(Code.DEADLINE_EXCEEDED, error.code());
+        }
+    }
+
+    @Test
+    void aCallEndsWithItsContext() throws Exception {
+        try (var context = Context.current().withCancellation()) {
+            var cancelling =
+                    new ModelServiceGrpc.ModelServiceImplBase() {
+                        @Override
+                        public void getModel(
+                                GetModelRequest request, StreamObserver<GetModelResponse> answer) {
+                            context.cancel(null);
+                        }
+                    };
+            try (var server = new Scripted(cancelling);
+                    var client = server.connect()) {
+                var error =
+                        assertThrows(
+                                PrimaseException.class,
+                                () -> context.call(() -> client.model("m")));
+                assertEquals(Code.CANCELLED, error.code());
+            }
         }
     }
 

@@ -66,7 +66,7 @@ public final class GenerateAntibodies {
                     protein);
             System.err.printf(
                     "candidate%d: %d residues, ended by %s, %.0f %% as %s, %.0f %% of low"
-                        + " complexity%n",
+                            + " complexity%n",
                     sample.getSampleIndex(),
                     protein.length(),
                     finished.getOutcome().getReason(),
