@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from primase_server.engine.engine import QueueState
+from primase_server.engine.engine import Pace, QueueState
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.local import LocalEngine
 from primase_server.engine.scheduler import Delivery, GiveWay, Recipient, ShortStep
@@ -16,6 +16,7 @@ from tests.engine.toys import ROOMY, EchoRunner, ToyItem, read_all, toy_job, val
 class BrokenStep:
     num_tokens = 1
     batch_size = 1
+    pace = Pace()
 
     def run(self, give_way: GiveWay) -> None:
         raise ArithmeticError("run")

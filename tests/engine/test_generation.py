@@ -3,11 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-from primase_server.engine.engine import QueueState
+from primase_server.engine.engine import Pace, QueueState
 from primase_server.engine.events import (
     Event,
     Finished,
@@ -55,6 +55,7 @@ class Counting:
 class CountingStep:
     rows: Sequence[Counting]
     gate: threading.Semaphore
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def num_tokens(self) -> int:

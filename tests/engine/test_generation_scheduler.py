@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from primase_server.engine.engine import QueueState
+from primase_server.engine.engine import Pace, QueueState
 from primase_server.engine.events import Failed, Finished, FinishReason, Started, Tokens
 from primase_server.engine.generation import GenerationJob, Sampling, TokenReport
 from primase_server.engine.generation_scheduler import MOST_PASSED_OVER, GenerationScheduler
@@ -52,6 +52,22 @@ def test_a_prompt_is_read_in_chunks_and_continued_token_by_token() -> None:
     assert (end.reason, end.num_new_tokens) == (FinishReason.LENGTH, 3)
     assert is_idle(scheduler)
     assert model.num_held == 0
+
+
+def test_a_step_tells_how_long_its_tokens_took_and_what_is_held() -> None:
+    _, scheduler = started()
+    submit(scheduler, job((1, 2), max_new_tokens=2))
+    submit(scheduler, job((3,), max_new_tokens=2))
+    paces = []
+    for now_s in (1.0, 4.0):
+        step = scheduler.plan(now_s)
+        assert step is not None
+        assert (scheduler.state.num_sequences, scheduler.state.state_bytes) == (2, 7)
+        step.run(lambda: None)
+        step.settle(now_s + 0.5)
+        paces.append(step.pace)
+    assert paces == [Pace([1.5, 1.5], []), Pace([], [3.0, 3.0])]
+    assert (scheduler.state.num_sequences, scheduler.state.state_bytes) == (0, 0)
 
 
 def test_sequences_join_and_leave_at_every_step() -> None:

@@ -8,13 +8,14 @@ from contextlib import nullcontext
 
 import pytest
 
-from primase_server.engine.observer import SilentObserver
+from primase_server.engine.observer import Observers, SilentObserver, StepSeen
 from primase_server.engine.scheduler import GiveWay
 from primase_server.errors import (
     Cancelled,
     InternalError,
     ModelNotReady,
     PrimaseError,
+    RequestTooLarge,
     ShuttingDown,
     UnknownModel,
 )
@@ -137,10 +138,19 @@ class Recorder(SilentObserver):
         self.lost: list[str] = []
         self.steps: list[tuple[str, int, int]] = []
         self.ends: list[type[PrimaseError] | None] = []
+        self.admitted: list[str] = []
+        self.refused: list[tuple[str, type[PrimaseError]]] = []
 
-    def step_finished(self, model: str, num_tokens: int, batch_size: int, elapsed_s: float) -> None:
-        assert elapsed_s > 0
-        self.steps.append((model, num_tokens, batch_size))
+    def step_finished(self, model: str, step: StepSeen) -> None:
+        assert step.elapsed_s > 0
+        assert step.max_tokens == ROOMY.max_batch_tokens
+        self.steps.append((model, step.num_tokens, step.num_rows))
+
+    def job_admitted(self, model: str) -> None:
+        self.admitted.append(model)
+
+    def job_refused(self, model: str, error: PrimaseError) -> None:
+        self.refused.append((model, type(error)))
 
     def job_ended(self, model: str, error: PrimaseError | None, total_s: float) -> None:
         assert model == "toy"
@@ -181,12 +191,14 @@ def test_a_device_that_is_lost_takes_its_model_and_an_error_that_passes_does_not
     asyncio.run(run())
 
 
-def test_an_observer_hears_of_steps_and_ends() -> None:
-    observer = Recorder()
+def test_observers_hear_of_admissions_steps_and_ends() -> None:
+    observer, other = Recorder(), Recorder()
     runner = GatedRunner()
 
     async def run() -> None:
-        async with serving(runner, observer=observer) as engine:
+        async with serving(runner, observer=Observers((observer, other))) as engine:
+            with pytest.raises(RequestTooLarge):
+                engine.submit(single("large", ROOMY.max_queued_tokens + 1))
             tickets = [engine.submit(single(f"{n}", 40)) for n in range(3)]
             await entered(runner)
             tickets[2].cancel()
@@ -198,6 +210,9 @@ def test_an_observer_hears_of_steps_and_ends() -> None:
     assert sum(num_tokens for _, num_tokens, _ in observer.steps) == 80
     assert sum(batch_size for _, _, batch_size in observer.steps) == 2
     assert observer.ends == [Cancelled, None, None]
+    assert observer.admitted == ["toy"] * 3
+    assert observer.refused == [("toy", RequestTooLarge)]
+    assert vars(other) == vars(observer)
 
 
 @on_loop

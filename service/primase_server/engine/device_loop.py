@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from primase_server.engine.engine import Pace
 from primase_server.engine.failures import log_exception
 from primase_server.engine.scheduler import Delivery, GiveWay, Planner, ShortStep, Step
 
@@ -25,6 +26,7 @@ class StepReport:
     batch_size: int
     elapsed_s: float
     deliveries: Sequence[Delivery]
+    pace: Pace
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +157,15 @@ class DeviceLoop:
         except Exception as error:  # noqa: BLE001  the thread serves other models too
             self._break(turn, error)
         else:
-            elapsed_s = now_s - started_s
-            self._on_step(
-                StepReport(turn.model, step.num_tokens, step.batch_size, elapsed_s, deliveries)
+            report = StepReport(
+                turn.model,
+                step.num_tokens,
+                step.batch_size,
+                now_s - started_s,
+                deliveries,
+                step.pace,
             )
+            self._on_step(report)
 
     def _break(self, turn: Turn, error: Exception) -> None:
         """A fault in a scheduler, not in a runner: its books can no longer be trusted."""

@@ -1,12 +1,21 @@
 """What callers of an engine rely on, whether it runs in this process or in another."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from primase_server.engine.events import Event, Heartbeat
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of the tokens that a step drew: seconds since their jobs came in for the first of a sample,
+    since the token before for the others."""
+
+    first_s: list[float] = field(default_factory=list)
+    between_s: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class QueueState:
     queued_items: not yet ended.
     running_tokens: in the step on the device.
     tokens_per_s: measured lately; 0.0 until the first step.
+    num_sequences: that hold state on the device. state_bytes: reserved for that.
     """
 
     queued_tokens: int
@@ -25,6 +35,8 @@ class QueueState:
     queued_items: int
     running_tokens: int
     tokens_per_s: float
+    num_sequences: int = 0
+    state_bytes: int = 0
 
     def with_other(self, other: "QueueState") -> "QueueState":
         """Two kinds of work of one model, taken together; the faster one's speed."""
@@ -34,6 +46,8 @@ class QueueState:
             queued_items=self.queued_items + other.queued_items,
             running_tokens=self.running_tokens + other.running_tokens,
             tokens_per_s=max(self.tokens_per_s, other.tokens_per_s),
+            num_sequences=self.num_sequences + other.num_sequences,
+            state_bytes=self.state_bytes + other.state_bytes,
         )
 
 

@@ -177,10 +177,16 @@ class Sample(Holder):
         self.new_ids: list[int] = []
         self._num_events = 0
         self._last_s = self.owner.submitted_s
+        self.last_wait_s = 0.0  # of its last token, for the one before or from the start
         self._mass_outside = 0.0
         job = prompt.owner.job
         item, sample = job.first_item + prompt.item_index, job.first_sample + sample_index
         self._numbers = Numbers(prompt.owner.seed, item, sample)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was told of it."""
+        return self._num_events > 0
 
     @property
     def number(self) -> float:
@@ -243,6 +249,7 @@ class Sample(Holder):
         """The token as its next event would tell it, and the bytes of that."""
         report = self.owner.job.report
         elapsed_s, self._last_s = now_s - self._last_s, now_s
+        self.last_wait_s = elapsed_s
         logits = (
             draws.logits[row, None].copy() if report.logits and draws.logits is not None else None
         )

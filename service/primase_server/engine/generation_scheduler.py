@@ -12,6 +12,8 @@ is always made again. A prompt without room is passed over by smaller ones, but 
 in the middle of a sequence.
 """
 
+from dataclasses import replace
+
 from primase_server.engine.admission import Account
 from primase_server.engine.engine import QueueState
 from primase_server.engine.events import Heartbeat
@@ -49,7 +51,11 @@ class GenerationScheduler:
 
     @property
     def state(self) -> QueueState:
-        return self._account.state
+        return replace(
+            self._account.state,
+            num_sequences=len(self._bytes_of),
+            state_bytes=self.held_bytes,
+        )
 
     @property
     def held_bytes(self) -> int:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from primase_server.engine.engine import Pace
 from primase_server.engine.failures import failure_of, require_device
 from primase_server.engine.generating import Holder, Prompt, Sample
 from primase_server.engine.generation import Determinism
@@ -34,6 +35,7 @@ class GenerationStep:
         self.running: list[Sample] = []
         self.starting: list[Sample] = []
         self.sharing: list[Prompt] = []
+        self.pace = Pace()
         self._books = books
         self._runner = runner
         self._draws: Draws | None = None
@@ -80,7 +82,10 @@ class GenerationStep:
         if self._draws is not None:
             for row, sample in enumerate(self.samples):
                 if not sample.is_gone:
+                    waits = self.pace.between_s if sample.has_begun else self.pace.first_s
                     yield from sample.accept(self._draws, row, now_s)
+                    if self._draws.is_finite[row]:
+                        waits.append(sample.last_wait_s)
 
     def _failures(self, error: Exception) -> Iterator[Delivery]:
         kinds = getattr(self._runner, "out_of_memory_errors", ())

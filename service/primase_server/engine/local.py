@@ -11,7 +11,7 @@ from primase_server.engine.following import FollowingScheduler
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
-from primase_server.engine.observer import EngineObserver, SilentObserver
+from primase_server.engine.observer import EngineObserver, SilentObserver, StepSeen
 from primase_server.engine.one_shot import OneShotRunner, OneShotScheduler
 from primase_server.engine.scheduler import Scheduler
 from primase_server.engine.submission import Submission
@@ -36,6 +36,7 @@ class _Model:
     generation: Scheduler[GenerationJob] | None
     following: Scheduler[GenerationJob] | None
     turns: tuple[Turn, ...]
+    limits: EngineLimits
 
 
 class LocalEngine:
@@ -71,7 +72,7 @@ class LocalEngine:
         for turn in turns:
             loop.add(turn)
         following = generation and FollowingScheduler(generation, one_shot, loop.changing)
-        self._models[name] = _Model(name, loop, one_shot, generation, following, turns)
+        self._models[name] = _Model(name, loop, one_shot, generation, following, turns, limits)
         self._not_ready.pop(name, None)
 
     def remove_model(self, name: str, error: PrimaseError | None = None) -> None:
@@ -112,8 +113,13 @@ class LocalEngine:
 
     def _admit(self, job: JobT, model: _Model, scheduler: Scheduler[JobT]) -> LocalTicket:
         submission = Submission(model.name, scheduler, model.loop, self._end)
-        with model.loop.changing():
-            deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
+        try:
+            with model.loop.changing():
+                deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
+        except PrimaseError as error:
+            self._observer.job_refused(model.name, error)
+            raise
+        self._observer.job_admitted(model.name)
         self._open.add(submission)
         self._is_idle.clear()
         submission.start(job.deadline_s, deliveries)
@@ -159,9 +165,15 @@ class LocalEngine:
     def _hand_over(self, report: StepReport) -> None:
         for delivery in report.deliveries:
             delivery.recipient.deliver(delivery)
-        self._observer.step_finished(
-            report.model, report.num_tokens, report.batch_size, report.elapsed_s
-        )
+        if (model := self._models.get(report.model)) is not None:
+            seen = StepSeen(
+                report.num_tokens,
+                model.limits.max_batch_tokens,
+                report.batch_size,
+                report.elapsed_s,
+                report.pace,
+            )
+            self._observer.step_finished(report.model, seen)
 
     def _lose(self, turn: Turn) -> None:
         model = self._models.get(turn.model)

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from primase_server.engine.admission import Account, Charge
 from primase_server.engine.batcher import Batcher
-from primase_server.engine.engine import QueueState
+from primase_server.engine.engine import Pace, QueueState
 from primase_server.engine.failures import failure_of, log_exception, require_device
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
@@ -45,7 +46,10 @@ class OneShotScheduler:
 
     @property
     def state(self) -> QueueState:
-        return self._account.state
+        room = self._room
+        return replace(
+            self._account.state, num_sequences=room.num_holders, state_bytes=room.held_bytes
+        )
 
     def add(self, job: Job, recipient: Recipient, now_s: float) -> list[Delivery]:
         if not job.items:
@@ -121,6 +125,7 @@ class Batch:
         self.given_s = 0.0
         self.num_tokens = sum(queued.work.num_tokens for queued in passes)
         self.batch_size = len(passes)
+        self.pace = Pace()
         self.jobs_by_run = {queued.run: queued.job for queued in passes}
         self._scheduler = scheduler
         self._runner = runner

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from primase_server.engine.engine import QueueState
+from primase_server.engine.engine import Pace, QueueState
 from primase_server.engine.events import Event, Heartbeat
 
 GiveWay = Callable[[], None]
@@ -53,6 +53,10 @@ class Step(Protocol):
     @property
     def batch_size(self) -> int:
         """Sequences that share the step."""
+
+    @property
+    def pace(self) -> Pace:
+        """Of the tokens that it drew; known once it is settled."""
 
     def run(self, give_way: GiveWay) -> None:
         """Do the work on the device thread, without the lock; catches what a runner raises."""

@@ -11,6 +11,10 @@ class StateRoom:
         self.held_bytes = 0
         self._holders: set[ItemRun] = set()
 
+    @property
+    def num_holders(self) -> int:
+        return len(self._holders)
+
     def fits(self, run: ItemRun) -> bool:
         """Whether the item has its room already, or could be given it now."""
         return run in self._holders or self.held_bytes + run.state_bytes <= self.max_bytes
