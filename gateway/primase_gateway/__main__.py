@@ -13,6 +13,7 @@ import uvicorn
 
 from primase_gateway import log, nim_variables
 from primase_gateway.app import create_app
+from primase_gateway.protocol import MAX_HEAD_BYTES, prompt_protocol
 from primase_gateway.settings import Settings
 
 logger = logging.getLogger("primase_gateway")
@@ -58,6 +59,13 @@ STDIN = 0
     show_envvar=True,
     type=click.IntRange(min=1),
     help="Largest request body, as sent and after decompression.",
+)
+@click.option(
+    "--request-s",
+    default=DEFAULTS.request_s,
+    show_envvar=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time for a client to send the head of a request, and again for its body, in seconds.",
 )
 @click.option(
     "--max-answer-bytes",
@@ -183,7 +191,8 @@ def server_config(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings),
         # httptools drops the body of a request that offers to upgrade, as Java's HttpClient does.
-        http="h11",
+        http=prompt_protocol(settings.request_s),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         loop="uvloop",
         ws="none",
         access_log=False,

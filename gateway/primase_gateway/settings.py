@@ -20,6 +20,8 @@ class Settings:
     deadline_s: float = 600.0
     # Largest request body, both as sent and after decompression.
     max_body_bytes: int = 16 * MIB
+    # Time that a client is given for the head of a request, and again for its body.
+    request_s: float = 60.0
     # Numbers of one answer, as float32, held here while the JSON is written.
     max_answer_bytes: int = 512 * MIB
     # The same over all answers in progress.
