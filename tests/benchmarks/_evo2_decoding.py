@@ -15,7 +15,7 @@ from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.local import LocalEngine
 from primase_server.loading.loader import load
 from primase_server.loading.sources import configured
-from primase_server.rpc.generating import GATHER_S
+from primase_server.rpc.generating import gather_s
 from primase_server.rpc.rows import MESSAGE_BYTES
 from primase_server.settings import Limits, ModelSettings, Settings
 from tests.benchmarks._evo2_ways import keys_of
@@ -135,7 +135,9 @@ async def _one(engine: LocalEngine, asked: Asked) -> Made:
     made = Made()
     ticket = engine.submit(job)
     # as seldom as the service, so that reading costs no more
-    while events := await ticket.take(MESSAGE_BYTES, gather_s=GATHER_S if made.token_ids else 0.0):
+    wait_s = 0.0
+    while events := await ticket.take(MESSAGE_BYTES, gather_s=wait_s):
+        wait_s = gather_s(engine, NAME)
         drawn = [event for event in events if isinstance(event, Tokens)]
         assert all(isinstance(event, Tokens | Finished) for event in events[1:]), events
         if drawn and not made.token_ids:

@@ -29,7 +29,7 @@ POSITION = Position(seed=2**64 - 1, item_index=255, sample_index=63, num_drawn=1
 @pytest.fixture(autouse=True)
 def tokens_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a stream has many places to break at."""
-    monkeypatch.setattr(generating, "GATHER_S", 0.0)
+    monkeypatch.setattr(generating, "gather_s", lambda *_: 0.0)
 
 
 def whole(live: Live, asked: pb.GenerateOptions) -> dict[tuple[int, int], Followed]:

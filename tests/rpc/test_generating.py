@@ -1,9 +1,13 @@
 """Events of a generation become messages: merged by pair, numbered without gaps, in order."""
 
+from typing import cast
+
 import numpy as np
+import pytest
 
 from primase.tensors import to_array
 from primase.type.v1 import generation_pb2 as pb
+from primase_server.engine.engine import Engine, QueueState
 from primase_server.engine.events import (
     Finished,
     FinishReason,
@@ -13,8 +17,9 @@ from primase_server.engine.events import (
     Tokens,
 )
 from primase_server.engine.generation import GenerationJob
+from primase_server.errors import UnknownModel
 from primase_server.models.evo2.tokens import spelled
-from primase_server.rpc.generating import Generation, PairEvent, Teller
+from primase_server.rpc.generating import Generation, PairEvent, Teller, gather_s
 from primase_server.rpc.generation_messages import merged
 
 PROMPT = "ACGT"
@@ -106,3 +111,18 @@ def test_everything_reported_is_merged() -> None:
     [_, told] = teller().tell([Started(0, 0, 0, 7, 4), both])
     assert isinstance(told.message, pb.GeneratedTokens)
     assert to_array(told.message.logits).shape == (3, 5)
+
+
+@pytest.mark.parametrize(("num_samples", "expected_s"), [(1, 0.03), (32, 0.048), (200, 0.1)])
+def test_tokens_gather_longer_where_more_samples_share_the_model(
+    num_samples: int, expected_s: float
+) -> None:
+    class Loaded:
+        def queue_state(self, name: str) -> QueueState:
+            if name != "evo2":
+                raise UnknownModel(name, ("evo2",))
+            return QueueState(0, 0, num_samples, 0, 0.0)
+
+    engine = cast("Engine", Loaded())
+    assert gather_s(engine, "evo2") == pytest.approx(expected_s)
+    assert gather_s(engine, "gone") == 0.03

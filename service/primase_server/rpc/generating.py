@@ -18,7 +18,7 @@ from primase.type.v1 import generation_pb2 as pb
 from primase_server.engine.engine import Engine, Ticket
 from primase_server.engine.events import Event, Failed, Finished, Heartbeat, Started, Tokens
 from primase_server.engine.generation import Determinism, GenerationJob
-from primase_server.errors import InternalError
+from primase_server.errors import InternalError, PrimaseError
 from primase_server.rpc import generation_messages as messages
 from primase_server.rpc.jobs import failed_status, in_place
 from primase_server.rpc.resume_token import Position, ReadText
@@ -29,9 +29,10 @@ DETERMINISMS = {
     Determinism.BEST_EFFORT: pb.DETERMINISM_BEST_EFFORT,
 }
 
-GATHER_S = 0.04
-"""Tokens that come so soon behind a message wait for the next: 25 a second look like a flow, and
-what each costs is shared."""
+GATHER_S = 0.0015
+LEAST_GATHER_S, MOST_GATHER_S = 0.03, 0.1
+"""Tokens that come so soon behind a message wait for the next, the longer the more samples the
+model has: what messages cost is the same, and some ten a second still look like a flow."""
 
 MOST_UNMERGED = 1024
 """Events of one sample that a unary call keeps as they are, which takes much more room."""
@@ -135,10 +136,19 @@ async def _taken(
     gather_until_s = 0.0
     try:
         while events := await _next(ticket, heartbeat_s, gather_until_s):
-            gather_until_s = time.monotonic() + GATHER_S
+            gather_until_s = time.monotonic() + gather_s(engine, generation.job.model)
             yield [_of_pair(event) for event in events]
     finally:
         ticket.cancel()
+
+
+def gather_s(engine: Engine, model: str) -> float:
+    """How long tokens wait for others, at the model's load."""
+    try:
+        num_samples = engine.queue_state(model).queued_items
+    except PrimaseError:  # it is no longer served, of which the ticket tells
+        num_samples = 0
+    return min(max(GATHER_S * num_samples, LEAST_GATHER_S), MOST_GATHER_S)
 
 
 async def _next(
@@ -146,8 +156,8 @@ async def _next(
 ) -> Sequence[Event]:
     while True:
         try:
-            gather_s = gather_until_s - time.monotonic()
-            return await ticket.take(MESSAGE_BYTES, heartbeat_s, gather_s)
+            left_s = gather_until_s - time.monotonic()
+            return await ticket.take(MESSAGE_BYTES, heartbeat_s, left_s)
         except TimeoutError:
             if (heartbeat := ticket.heartbeat()) is not None:
                 return [heartbeat]
