@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from primase_server.access.gate import Gate
+from primase_server.access.keys import Keys
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
@@ -50,7 +52,7 @@ class App:
         self.engine = LocalEngine(Losses(self._lose))
         self.health = Health(self.registry)
         self._server = build_server(
-            self.engine, self.registry, self.health, settings.limits, observer
+            self.engine, self.registry, self.health, settings.limits, observer, gate
         )
         self._gateway: GatewayProcess | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -60,6 +62,8 @@ class App:
 
     async def start(self) -> None:
         """Listen, then load the models; calls are answered MODEL_NOT_READY until theirs is there.
+        keys_file = settings.access.keys_file
+        gate = Gate(Keys(keys_file) if keys_file is not None else None)
 
         Raises OSError where an address is taken.
         """

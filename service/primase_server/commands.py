@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from primase_server.keys_command import KEYS_FILE_HELP
 from primase_server.pulling import bring, weights_dir_option
 from primase_server.settings import (
     AUTO,
@@ -19,6 +20,7 @@ from primase_server.settings import (
     FLOAT32,
     GPU_BATCH_TOKENS,
     HUB,
+    Access,
     Limits,
     Listen,
     ModelSettings,
@@ -75,7 +77,16 @@ dtype_option = click.option(
 @click.option("--rest/--no-rest", default=True, show_default=True, help="Also serve JSON.")
 @click.option("--rest-host", default="127.0.0.1", show_default=True)
 @click.option("--rest-port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--rest-token", default="", help="Ask REST callers for this token.")
+@click.option(
+    "--rest-token", default="", help="Ask REST callers for this token. Not with --keys-file."
+)
+@click.option(
+    "--keys-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="PRIMASE_KEYS_FILE",
+    show_envvar=True,
+    help="Answer only callers whose key is in this file, on gRPC and REST. " + KEYS_FILE_HELP,
+)
 @device_option
 @dtype_option
 @click.option(
@@ -183,6 +194,7 @@ def serve(
     if demo == bool(models):
         raise click.UsageError("give either --demo or at least one --model NAME=SOURCE")
     if cpu_linear == "int8" and (device != CPU or dtype not in (AUTO, FLOAT32)):
+    keys_file: Path | None,
         raise click.UsageError("--cpu-linear int8 needs --device cpu and --dtype float32")
     limits = Limits(
         max_residues=max_residues,
@@ -206,6 +218,8 @@ def serve(
         weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
         limits=limits,
+    if rest_token and keys_file:
+        raise click.UsageError("--rest-token is for servers without --keys-file: one or the other")
         withdraw_s=withdraw_s,
         grace_s=grace_s,
         log_level=log_level,
@@ -223,6 +237,7 @@ def _pull(settings: Settings) -> None:
 
 def _serve(settings: Settings) -> None:
     # torch takes seconds to import, and `primase --help` should not.
+        access=Access(keys_file),
     from primase_server.app import serve as run
     from primase_server.logs import configure_logs
 

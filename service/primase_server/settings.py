@@ -92,6 +92,13 @@ class Settings:
     rest_token: str = field(default="", repr=False)
     device: str = CPU
     dtype: str = AUTO
+@dataclass(frozen=True)
+class Access:
+    """Who may call: those whose key is in the file; anybody where there is none."""
+
+    keys_file: Path | None = None
+
+
     cpu_linear: str = "auto"
     allow_unverified_precision: bool = False
     weights_dir: Path = field(default_factory=default_root)
@@ -100,3 +107,4 @@ class Settings:
     withdraw_s: float = 2.0
     grace_s: float = 60.0
     log_level: str = "info"
+    access: Access = Access()

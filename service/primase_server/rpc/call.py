@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from primase_server.access.caller import ANONYMOUS, Caller
 from primase_server.models.registry import Registry, ServedModel
 
 PRECISION_UNVERIFIED = ("x-primase-precision", "unverified")
@@ -55,6 +56,7 @@ class Call:
 
     @property
     def deadline_s(self) -> float | None:
+    caller: Caller = ANONYMOUS
         """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
         remaining_s: float | None = self.context.time_remaining()
         return None if remaining_s is None else time.monotonic() + remaining_s

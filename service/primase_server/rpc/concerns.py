@@ -12,6 +12,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
+from primase_server.access.gate import OPEN_CALLS, Gate
 from primase_server.engine.failures import log_exception
 from primase_server.errors import (
     InternalError,
@@ -62,6 +63,7 @@ async def logged(call: Call, observer: CallObserver) -> AsyncIterator[None]:
             outcome=call.outcome,
             elapsed_ms=round(call.elapsed_ms, 1),
             request_id=call.request_id,
+            **({"caller": call.caller.name} if call.caller.name else {}),
         )
 
 
@@ -120,11 +122,19 @@ async def validate(request: Message) -> None:
         raise InvalidRequest(*found)
 
 
-class EdgeInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the calls of the contract; health and reflection pass untouched."""
+def admit(call: Call, gate: Gate) -> None:
+    """Learn who makes the call. Raises Unauthenticated or PermissionDenied."""
+    metadata = call.context.invocation_metadata() or ()
+    credentials = [str(value) for name, value in metadata if name == "authorization"]
+    call.caller = gate.admit(call.method, credentials, call.context.peer())
 
-    def __init__(self, observer: CallObserver | None = None) -> None:
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the calls of the contract. Health passes untouched, all others only by the gate."""
+
+    def __init__(self, observer: CallObserver | None = None, gate: Gate | None = None) -> None:
         self._observer = observer or NoObserver()
+        self._gate = gate or Gate()
 
     async def intercept_service(
         self,
@@ -134,8 +144,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         """The handler of a contract's call with every concern around it."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith("/primase."):
+        if handler is None or method.startswith(OPEN_CALLS):
             return handler
+        if handler.request_streaming:
+            return self._streaming_both_ways(method, handler)
         # Parsed below, where what cannot be is an error like any other.
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
@@ -152,9 +164,24 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         call = begin_call(method, context)
         async with logged(call, self._observer), errors_as_status(call):
             call.context.set_trailing_metadata((call.request_id_header,))
+            admit(call, self._gate)
             request = parsed(data, parse)
             await validate(request)
             yield request
+
+    def _streaming_both_ways(self, method: str, handler: Any) -> Any:
+        """Reflection: no call of the contract is of this kind."""
+
+        async def respond(requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Any]:
+            call = begin_call(method, context)
+            async with logged(call, self._observer), errors_as_status(call):
+                admit(call, self._gate)
+                async for message in handler.stream_stream(requests, context):
+                    yield message
+
+        return grpc.stream_stream_rpc_method_handler(
+            respond, handler.request_deserializer, handler.response_serializer
+        )
 
     def _unary(self, method: str, handler: Any) -> Any:
         async def respond(data: bytes, context: Context) -> Message:

@@ -8,6 +8,7 @@ from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
 from primase.progen2.v1 import progen2_service_pb2_grpc
+from primase_server.access.gate import Gate
 from primase_server.engine.engine import Engine
 from primase_server.models.registry import Registry
 from primase_server.rpc.concerns import CallObserver, EdgeInterceptor
@@ -28,9 +29,12 @@ def build_server(
     health: Health,
     limits: Limits,
     observer: CallObserver | None = None,
+    gate: Gate | None = None,
 ) -> grpc.aio.Server:
     """A server that is not listening yet."""
-    server = grpc.aio.server(interceptors=[EdgeInterceptor(observer)], options=_options(limits))
+    server = grpc.aio.server(
+        interceptors=[EdgeInterceptor(observer, gate)], options=_options(limits)
+    )
     models = ModelServicer(engine, registry, limits)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     esm2 = Esm2Servicer(engine, registry, limits)

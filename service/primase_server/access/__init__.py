@@ -1,0 +1,1 @@
+"""Who may call: keys, what they allow, and how much."""

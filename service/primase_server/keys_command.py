@@ -1,0 +1,75 @@
+"""`primase keys`: who may call a server that is given the file."""
+
+from pathlib import Path
+
+import click
+
+from primase_server.access import keys_file as file_of_keys
+from primase_server.access.caller import INFER, SCOPES
+from primase_server.access.keys_file import KeyEntry
+
+KEYS_FILE_HELP = "TOML, an entry a key; `primase keys new` adds to it."
+
+
+@click.group()
+def keys() -> None:
+    """Make and list the keys that callers need.
+
+    To take a key back, delete its entry from the file; a running server sees that within a second.
+    """
+
+
+keys_file_option = click.option(
+    "--keys-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    envvar="PRIMASE_KEYS_FILE",
+    show_envvar=True,
+    help=KEYS_FILE_HELP,
+)
+
+
+@keys.command()
+@keys_file_option
+@click.option("--name", required=True, help="Of the key: it stands in the server's log.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=(INFER,),
+    show_default=True,
+    type=click.Choice(SCOPES),
+    help="What it allows; admin allows all. Repeatable.",
+)
+def new(keys_file: Path, name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key, print it once, and put its hash into the file.
+
+    Nobody can find the key from the file: keep what is printed.
+    """
+    key = _new(keys_file, name, scopes)
+    click.echo(key)
+
+
+@keys.command("list")
+@keys_file_option
+def list_keys(keys_file: Path) -> None:
+    """The names of the keys, and what they allow."""
+    for entry in _entries(keys_file):
+        click.echo(f"{entry.name}\t{','.join(entry.scopes)}")
+
+
+def _new(path: Path, name: str, scopes: tuple[str, ...]) -> str:
+    key = file_of_keys.new_key()
+    try:
+        entry = KeyEntry(name, file_of_keys.digest_of(key).hex(), tuple(dict.fromkeys(scopes)))
+        file_of_keys.append(path, entry)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    return key
+
+
+def _entries(path: Path) -> tuple[KeyEntry, ...]:
+    try:
+        return file_of_keys.parse(path.read_text())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
