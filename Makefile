@@ -11,20 +11,30 @@ BUF := .cache/buf/node_modules/.bin/buf
 GRPCURL := .cache/bin/grpcurl
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 JAVA := .cache/bin/conformance-java
-# MAVEN_OPTIONS=-Dgrpc.version=... runs the client with another grpc.
-MAVEN = mvn --batch-mode --quiet --file clients/java/pom.xml -Drevision="$(shell cat VERSION)" $(MAVEN_OPTIONS)
+JAVA_NEWEST := .cache/bin/conformance-java-newest
+JAVA_SOURCES = VERSION LICENSE NOTICE $(shell find protos clients/java -name target -prune -o \
+	\( -name '*.proto' -o -name '*.java' -o -name pom.xml \) -print)
+MAVEN = mvn --batch-mode --quiet -Drevision="$(shell cat VERSION)"
+define java-runner
+mkdir -p $(@D)
+printf '#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
+	"$(CURDIR)/$(1)/conformance/target/classes" "$$(cat $(1)/conformance/target/classpath)" >$@
+chmod +x $@
+endef
 JAVA_DIST = dist/maven/dev/primase/primase-client/$(shell cat VERSION)
 # The oldest that the Python client supports, with what writes its stubs.
 PYTHON_FLOOR_BIN := .cache/python-floor/bin
 PYTHON_FLOOR_STAMP := .cache/python-floor/.installed-$(PYTHON_GRPC_FLOOR)-$(PYTHON_PROTOBUF_FLOOR)
+PYTHON_FLOOR_RUNNER := .cache/bin/conformance-python-floor
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-go conformance-java java dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
+.PHONY: help venv demo test conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
 	@echo "make test      run every test"
 	@echo "make conformance  run the clients of every language that is built against one suite; prints a table"
+	@echo "make conformance-versions  the same with the oldest and the newest libraries that are supported"
 	@echo "make java      build the client for Java, and run its own tests"
 	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
@@ -47,6 +57,10 @@ test: $(VENV) $(GRPCURL) conformance-go conformance-java
 
 conformance: $(VENV) conformance-go conformance-java
 	$(BIN)/python -m tests.conformance
+
+# The clients with the oldest and the newest of what they run with: tools/versions.env.
+conformance-versions: $(VENV) $(PYTHON_FLOOR_RUNNER) conformance-go-floor conformance-go-newest $(JAVA) $(JAVA_NEWEST)
+	$(BIN)/python -m tests.conformance --versions
 
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
@@ -112,15 +126,40 @@ $(BUF_STAMP):
 conformance-go:
 	cd clients/go && go build -o "$(CURDIR)/.cache/bin/conformance-go" ./internal/conformance
 
+$(PYTHON_FLOOR_RUNNER): $(PYTHON_FLOOR_STAMP) clients/python/pyproject.toml
+	$(PYTHON_FLOOR_BIN)/python -m pip --disable-pip-version-check install --quiet $$($(BIN)/python tools/floors.py)
+	mkdir -p $(@D)
+	printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m tests.conformance.python_runner "$$@"\n' \
+		"$(CURDIR)/clients/python" "$(CURDIR)/$(PYTHON_FLOOR_BIN)/python" >$@
+	chmod +x $@
+
+conformance-go-floor:
+	cd clients/go && GOTOOLCHAIN=go$(GO_FLOOR) go build -o "$(CURDIR)/.cache/bin/$@" ./internal/conformance
+
+conformance-go-newest:
+	cp clients/go/go.mod .cache/go-newest.mod
+	cp clients/go/go.sum .cache/go-newest.sum
+	cd clients/go && export GOTOOLCHAIN=go$(GO_NEWEST) GOFLAGS=-modfile="$(CURDIR)/.cache/go-newest.mod" && \
+		go get google.golang.org/grpc@v$(GO_GRPC_NEWEST) google.golang.org/protobuf@v$(GO_PROTOBUF_NEWEST) && \
+		go build -o "$(CURDIR)/.cache/bin/$@" ./internal/conformance
+
 java conformance-java: $(JAVA)
 
-$(JAVA): VERSION LICENSE NOTICE $(shell find protos clients/java -name target -prune -o \( -name '*.proto' -o -name '*.java' -o -name pom.xml \) -print)
+$(JAVA): $(JAVA_SOURCES)
 	rm -rf clients/java/*/target
-	$(MAVEN) package
-	mkdir -p $(@D)
-	printf '#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -cp "%s:%s" dev.primase.conformance.Conformance "$$@"\n' \
-		"$(CURDIR)/clients/java/conformance/target/classes" "$$(cat clients/java/conformance/target/classpath)" >$@
-	chmod +x $@
+	$(MAVEN) --file clients/java/pom.xml package
+	$(call java-runner,clients/java)
+
+# A copy, so that the build of what is released stays as it is.
+$(JAVA_NEWEST): $(JAVA_SOURCES) tools/versions.env
+	rm -rf .cache/java-newest
+	mkdir -p .cache/java-newest/clients
+	cp -R LICENSE NOTICE protos .cache/java-newest
+	cp -R clients/java .cache/java-newest/clients
+	rm -rf .cache/java-newest/clients/java/*/target
+	$(MAVEN) --file .cache/java-newest/clients/java/pom.xml package -Dmaven.test.skip=true \
+		-Dgrpc.version=$(JAVA_GRPC_NEWEST) -Dprotobuf.version=$(JAVA_PROTOBUF_NEWEST)
+	$(call java-runner,.cache/java-newest/clients/java)
 
 # As a repository of Maven has it: <url>file:///.../dist/maven</url>.
 dist-java: $(JAVA)

@@ -1,4 +1,7 @@
-"""`make conformance`: every case in every language whose runner is there, as one table."""
+"""`make conformance`: every case in every language whose runner is there, as one table.
+
+With --versions in each language with the oldest and the newest libraries that are supported.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ def table(ran: Mapping[str, Ran], problems: Problems) -> str:
     """A line for each case, a column for each language."""
     names = [case["name"] for case in cases.load()]
     width = max(map(len, names))
-    lines = [" ".join([" " * width, *(f"{language:>8}" for language in ran)])]
+    lines = [" ".join([" " * width, *(f"{language:>12}" for language in ran)])]
     for name in names:
         marks = [
             "FAILS"
@@ -24,7 +27,7 @@ def table(ran: Mapping[str, Ran], problems: Problems) -> str:
             else "ok"
             for language, found in ran.items()
         ]
-        lines.append(" ".join([name.ljust(width), *(f"{mark:>8}" for mark in marks)]))
+        lines.append(" ".join([name.ljust(width), *(f"{mark:>12}" for mark in marks)]))
     return "\n".join(lines)
 
 
@@ -48,8 +51,9 @@ def problems_of(ran: Mapping[str, Ran]) -> Problems:
 
 def main() -> None:
     """Print the table and what is wrong."""
+    languages = [*runners.VERSIONS] if "--versions" in sys.argv[1:] else runners.there()
     with servers.running() as answering:
-        ran = {language: runners.run(language, answering) for language in runners.there()}
+        ran = {language: runners.run(language, answering) for language in languages}
     problems = problems_of(ran)
     sys.stdout.write(f"{table(ran, problems)}\n")
     wrong = [
@@ -58,7 +62,7 @@ def main() -> None:
         for name, found in by_case.items()
         for problem in found
     ]
-    for language in runners.COMMANDS.keys() - ran.keys():
+    for language in {*runners.COMMANDS}.difference(ran) if runners.there() == languages else ():
         sys.stdout.write(f"the runner of {language} is not built\n")
     sys.stdout.write("".join(f"\n{line}" for line in wrong))
     sys.exit(bool(wrong))

@@ -12,6 +12,7 @@ from tests.conformance import cases
 from tests.conformance.servers import Servers
 
 PROJECT = Path(__file__).parents[2]
+BUILT = PROJECT / ".cache" / "bin"
 TIME_S = 300
 
 _PYTHON = (sys.executable, "-m", "tests.conformance.python_runner")
@@ -20,8 +21,18 @@ _PYTHON = (sys.executable, "-m", "tests.conformance.python_runner")
 COMMANDS: Mapping[str, Sequence[str]] = {
     "python": _PYTHON,
     "asyncio": (*_PYTHON, "--asyncio"),
-    "go": (str(PROJECT / ".cache" / "bin" / "conformance-go"),),
-    "java": (str(PROJECT / ".cache" / "bin" / "conformance-java"),),
+    "go": (str(BUILT / "conformance-go"),),
+    "java": (str(BUILT / "conformance-java"),),
+}
+
+# Of Python and Java the usual runner is one of the two; with Go the usual one has the newest compiler.
+VERSIONS: Mapping[str, Sequence[str]] = {
+    "python newest": _PYTHON,
+    "python floor": (str(BUILT / "conformance-python-floor"),),
+    "go newest": (str(BUILT / "conformance-go-newest"),),
+    "go floor": (str(BUILT / "conformance-go-floor"),),
+    "java newest": (str(BUILT / "conformance-java-newest"),),
+    "java floor": (str(BUILT / "conformance-java"),),
 }
 
 
@@ -41,7 +52,7 @@ class Ran:
 def run(language: str, servers: Servers) -> Ran:
     """All cases in one language. AssertionError where the runner itself fails."""
     ran = subprocess.run(
-        [*COMMANDS[language], f"--cases={cases.FOLDER}", *servers.arguments],
+        [*{**COMMANDS, **VERSIONS}[language], f"--cases={cases.FOLDER}", *servers.arguments],
         cwd=PROJECT,
         capture_output=True,
         text=True,
