@@ -53,6 +53,7 @@ class Evo2Generator:
     def __init__(self, model: Evo2) -> None:
         self._model = model
         self._decoder = Decoder(model)
+        self._slot_bytes = self._decoder.slot_bytes
         self.chunk_tokens = default_chunk_tokens(model.device.type)
 
     def device_works(self) -> bool:
@@ -67,7 +68,7 @@ class Evo2Generator:
         config, dtype_bytes = self._model.config, self._model.dtype.itemsize
         filters = state_bytes(config, 0, dtype_bytes)
         keys_values = state_bytes(config, num_tokens, dtype_bytes) - filters
-        return keys_values + max(filters, self._decoder.slot_bytes)
+        return keys_values + max(filters, self._slot_bytes)
 
     def new_state(self, max_tokens: int) -> Running:
         """A sequence of which nothing is read, with room for so many tokens."""
