@@ -618,7 +618,8 @@ type Model struct {
 	Device string `protobuf:"bytes,12,opt,name=device,proto3" json:"device,omitempty"`
 	// State.
 	State ModelState `protobuf:"varint,13,opt,name=state,proto3,enum=primase.models.v1.ModelState" json:"state,omitempty"`
-	// Why the state is what it is; empty where READY.
+	// Why the state is what it is. Where READY it is empty, unless answers have failed of late because
+	// the model gave numbers that are not finite.
 	StateDetail string `protobuf:"bytes,14,opt,name=state_detail,json=stateDetail,proto3" json:"state_detail,omitempty"`
 	// What to know of the numbers this model gives on this device.
 	PrecisionNote string `protobuf:"bytes,15,opt,name=precision_note,json=precisionNote,proto3" json:"precision_note,omitempty"`

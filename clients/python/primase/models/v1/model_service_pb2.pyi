@@ -360,7 +360,9 @@ class Model(_message.Message):
     state: Global___ModelState.ValueType
     """State."""
     state_detail: _builtins.str
-    """Why the state is what it is; empty where READY."""
+    """Why the state is what it is. Where READY it is empty, unless answers have failed of late because
+    the model gave numbers that are not finite.
+    """
     precision_note: _builtins.str
     """What to know of the numbers this model gives on this device."""
     num_queued_tokens: _builtins.int
