@@ -12,11 +12,13 @@ from primase_server.access.keys import Keys
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
-from primase_server.engine.observer import SilentObserver
+from primase_server.engine.observer import EngineObserver, Observers, SilentObserver
 from primase_server.gateway_process import GatewayProcess
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
 from primase_server.loading.sources import configured
+from primase_server.metrics.listener import MetricsListener
+from primase_server.metrics.metrics import Metrics
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.models.room import Room
 from primase_server.rpc.concerns import CallObserver
@@ -49,8 +51,19 @@ class App:
         self.registry = Registry(
             tuple(configured(model, settings.weights_dir) for model in settings.models)
         )
-        self.engine = LocalEngine(Losses(self._lose))
+        watching: list[EngineObserver] = [Losses(self._lose)]
+        self._metrics: MetricsListener | None = None
+        if settings.telemetry.metrics is not None:
+            metrics = Metrics()
+            self._metrics = MetricsListener(metrics.text)
+            watching.append(metrics.work)
+            observer = observer or metrics.calls
+        self.engine = LocalEngine(Observers(watching))
+        if settings.telemetry.metrics is not None:
+            metrics.watch(self.registry, self.engine)
         self.health = Health(self.registry)
+        keys_file = settings.access.keys_file
+        gate = Gate(Keys(keys_file) if keys_file is not None else None)
         self._server = build_server(
             self.engine, self.registry, self.health, settings.limits, observer, gate
         )
@@ -58,22 +71,28 @@ class App:
         self._loading: asyncio.Task[None] | None = None
         self._updating: asyncio.Task[None] | None = None
         self.grpc_port = 0
+        self.metrics_port: int | None = None
         self.rest_port: int | None = None
 
     async def start(self) -> None:
         """Listen, then load the models; calls are answered MODEL_NOT_READY until theirs is there.
-        keys_file = settings.access.keys_file
-        gate = Gate(Keys(keys_file) if keys_file is not None else None)
 
         Raises OSError where an address is taken.
         """
         await self.health.update()
         self.grpc_port = listen(self._server, self.settings.grpc)
         await self._server.start()
+        if self._metrics is not None and self.settings.telemetry.metrics is not None:
+            self.metrics_port = await self._metrics.start(self.settings.telemetry.metrics)
         if self.settings.rest is not None:
             await self._start_gateway(self.settings.rest)
         self._loading = asyncio.create_task(self._load_models())
-        log.info("listening", grpc_port=self.grpc_port, rest_port=self.rest_port)
+        log.info(
+            "listening",
+            grpc_port=self.grpc_port,
+            rest_port=self.rest_port,
+            metrics_port=self.metrics_port,
+        )
 
     async def ready(self) -> None:
         """Wait until every model is loaded or has failed."""
@@ -90,6 +109,8 @@ class App:
         await self._finish_calls()
         if self._loading is not None:
             self._loading.cancel()
+        if self._metrics is not None:
+            await self._metrics.stop()
         log.info("stopped")
 
     def kill(self) -> None:

@@ -25,6 +25,7 @@ from primase_server.settings import (
     Listen,
     ModelSettings,
     Settings,
+    Telemetry,
 )
 
 
@@ -41,6 +42,23 @@ class ModelParameter(click.ParamType[ModelSettings]):
             return value
         try:
             return ModelSettings.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class ListenParameter(click.ParamType[Listen]):
+    """`HOST:PORT`."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Listen:
+        """Parse it, or fail naming what is wrong."""
+        if isinstance(value, Listen):
+            return value
+        try:
+            return Listen.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -154,6 +172,11 @@ dtype_option = click.option(
     help="Seconds for work in flight to finish.",
 )
 @click.option(
+    "--metrics-listen",
+    type=ListenParameter(),
+    help="Where a Prometheus server reads /metrics, such as 127.0.0.1:9464.  [default: nowhere]",
+)
+@click.option(
     "--log-level",
     default="info",
     show_default=True,
@@ -171,6 +194,7 @@ def serve(
     rest_host: str,
     rest_port: int,
     rest_token: str,
+    keys_file: Path | None,
     device: str,
     dtype: str,
     allow_unverified_precision: bool,
@@ -185,6 +209,7 @@ def serve(
     heartbeat_s: float,
     withdraw_s: float,
     grace_s: float,
+    metrics_listen: Listen | None,
     log_level: str,
 ) -> None:
     """Serve models over gRPC and REST until told to stop.
@@ -193,8 +218,9 @@ def serve(
     """
     if demo == bool(models):
         raise click.UsageError("give either --demo or at least one --model NAME=SOURCE")
+    if rest_token and keys_file:
+        raise click.UsageError("--rest-token is for servers without --keys-file: one or the other")
     if cpu_linear == "int8" and (device != CPU or dtype not in (AUTO, FLOAT32)):
-    keys_file: Path | None,
         raise click.UsageError("--cpu-linear int8 needs --device cpu and --dtype float32")
     limits = Limits(
         max_residues=max_residues,
@@ -211,6 +237,7 @@ def serve(
         grpc=Listen(grpc_host, grpc_port),
         rest=Listen(rest_host, rest_port) if rest else None,
         rest_token=rest_token,
+        access=Access(keys_file),
         device=device,
         dtype=dtype,
         cpu_linear=cpu_linear,
@@ -218,8 +245,7 @@ def serve(
         weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
         limits=limits,
-    if rest_token and keys_file:
-        raise click.UsageError("--rest-token is for servers without --keys-file: one or the other")
+        telemetry=Telemetry(metrics_listen),
         withdraw_s=withdraw_s,
         grace_s=grace_s,
         log_level=log_level,
@@ -237,7 +263,6 @@ def _pull(settings: Settings) -> None:
 
 def _serve(settings: Settings) -> None:
     # torch takes seconds to import, and `primase --help` should not.
-        access=Access(keys_file),
     from primase_server.app import serve as run
     from primase_server.logs import configure_logs
 

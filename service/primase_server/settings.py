@@ -8,6 +8,7 @@ from primase_server.models.families import FAMILIES
 from primase_server.models.hub.weights_dir import default_root
 
 MIB = 1 << 20
+MOST_PORT = 65535
 
 CPU = "cpu"
 FLOAT32 = "float32"
@@ -29,6 +30,15 @@ class Listen:
 
     host: str
     port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Listen":
+        """`HOST:PORT`, an IPv6 host in brackets. Raises ValueError."""
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > MOST_PORT:
+            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9464")
+        return cls(host, int(port))
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,20 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Access:
+    """Who may call: those whose key is in the file; anybody where there is none."""
+
+    keys_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What the server tells of itself. `metrics`: where a Prometheus server reads them."""
+
+    metrics: Listen | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration of one server."""
 
@@ -90,21 +114,15 @@ class Settings:
     grpc: Listen = Listen("127.0.0.1", 50051)
     rest: Listen | None = Listen("127.0.0.1", 8000)
     rest_token: str = field(default="", repr=False)
+    access: Access = Access()
     device: str = CPU
     dtype: str = AUTO
-@dataclass(frozen=True)
-class Access:
-    """Who may call: those whose key is in the file; anybody where there is none."""
-
-    keys_file: Path | None = None
-
-
     cpu_linear: str = "auto"
     allow_unverified_precision: bool = False
     weights_dir: Path = field(default_factory=default_root)
     num_threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 2) - 1))
     limits: Limits = Limits()
+    telemetry: Telemetry = Telemetry()
     withdraw_s: float = 2.0
     grace_s: float = 60.0
     log_level: str = "info"
-    access: Access = Access()

@@ -21,6 +21,7 @@ from primase_server.errors import OutOfMemory, PrimaseError, QueueFull, QuotaExc
 from primase_server.models.esm2 import weights
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.registry import Registry, ServedModel
+from primase_server.rpc.call import Call
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import build_server, listen
 from primase_server.settings import Limits, Listen
@@ -60,9 +61,9 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
 
-    def call_finished(self, method: str, outcome: str, elapsed_s: float) -> None:
-        assert elapsed_s >= 0
-        self.calls.append((method, outcome))
+    def call_finished(self, call: Call) -> None:
+        assert call.elapsed_ms >= 0
+        self.calls.append((call.method, call.outcome))
 
 
 @asynccontextmanager

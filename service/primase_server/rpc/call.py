@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 import grpc
 
 from primase_server.access.caller import ANONYMOUS, Caller
+from primase_server.engine.events import Timings
 from primase_server.models.registry import Registry, ServedModel
 
 PRECISION_UNVERIFIED = ("x-primase-precision", "unverified")
 """Stands before each answer of a model whose numbers are not known to be right on its device."""
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+OK = "OK"
 
 T = TypeVar("T")
 
@@ -25,15 +28,39 @@ _current: ContextVar["Call"] = ContextVar("primase_call")
 
 
 @dataclass
+class Spent:
+    """Where the time of a call's work went, in seconds since it was let into the queue.
+
+    queue_s: until the first of it began. end_s: until the last result.
+    """
+
+    queue_s: float
+    end_s: float
+
+    @property
+    def compute_s(self) -> float:
+        """From the first work to the last result."""
+        return self.end_s - self.queue_s
+
+
+@dataclass
 class Call:
-    """Identity, clock and outcome of one call. `outcome` is `OK` or an error reason."""
+    """Identity, clock and outcome of one call. `outcome` is `OK` or an error reason.
+
+    model: the configured name of the one that is asked, once it is found. first_token_s: from the
+    call's arrival until its first token was there.
+    """
 
     method: str
     context: Context
     request_id: str
     started_s: float = field(default_factory=time.monotonic)
-    outcome: str = "OK"
+    outcome: str = OK
     is_precision_unverified: bool = False
+    model: str = ""
+    spent: Spent | None = None
+    first_token_s: float | None = None
+    caller: Caller = ANONYMOUS
 
     @classmethod
     def of(cls, method: str, context: Context) -> "Call":
@@ -49,6 +76,29 @@ class Call:
         can no longer be retried by the caller's library."""
         return ("x-request-id", self.request_id)
 
+    @property
+    def trailers(self) -> tuple[tuple[str, str], ...]:
+        """What is sent behind an answer: the request id, and where the time went."""
+        spent_ms = {"total": self.elapsed_ms}
+        if self.spent is not None:
+            spent_ms["queue"] = self.spent.queue_s * 1000
+            spent_ms["compute"] = self.spent.compute_s * 1000
+        if self.first_token_s is not None:
+            spent_ms["ttft"] = self.first_token_s * 1000
+        timings = ((f"x-primase-{name}-ms", f"{ms:.1f}") for name, ms in spent_ms.items())
+        return (self.request_id_header, *timings)
+
+    def note(self, timings: Timings) -> None:
+        """Add an item's times to the call's."""
+        spent = self.spent or Spent(timings.queue_s, timings.total_s)
+        queue_s, end_s = min(spent.queue_s, timings.queue_s), max(spent.end_s, timings.total_s)
+        self.spent = Spent(queue_s, end_s)
+
+    def note_first_token(self) -> None:
+        """There is a token."""
+        if self.first_token_s is None:
+            self.first_token_s = self.elapsed_ms / 1000
+
     async def begin_answer(self) -> None:
         """Send what stands before an answer, which is nothing for most."""
         if self.is_precision_unverified:
@@ -56,7 +106,6 @@ class Call:
 
     @property
     def deadline_s(self) -> float | None:
-    caller: Caller = ANONYMOUS
         """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
         remaining_s: float | None = self.context.time_remaining()
         return None if remaining_s is None else time.monotonic() + remaining_s
@@ -79,9 +128,11 @@ def ready(registry: Registry, name: str, kind: type[T]) -> tuple[ServedModel, T]
 
     The answer then says so where the model's precision is in doubt.
     """
+    call = current_call()
+    call.model = registry.find(name).name
     served, runner = registry.ready(name, kind)
     if served.precision_doubt:
-        current_call().is_precision_unverified = True
+        call.is_precision_unverified = True
     return served, runner
 
 

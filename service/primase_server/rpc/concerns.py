@@ -39,14 +39,14 @@ PUSHBACK_HEADER = "grpc-retry-pushback-ms"
 class CallObserver(Protocol):
     """Told of every finished call; the place where metrics hook in."""
 
-    def call_finished(self, method: str, outcome: str, elapsed_s: float) -> None:
-        """`outcome` is `OK` or an error reason; `elapsed_s` is wall time on the server."""
+    def call_finished(self, call: Call) -> None:
+        """It has its outcome, and all that was noted of it."""
 
 
 class NoObserver:
     """Observes nothing."""
 
-    def call_finished(self, method: str, outcome: str, elapsed_s: float) -> None:
+    def call_finished(self, call: Call) -> None:
         """Do nothing."""
 
 
@@ -56,7 +56,7 @@ async def logged(call: Call, observer: CallObserver) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        observer.call_finished(call.method, call.outcome, call.elapsed_ms / 1000)
+        observer.call_finished(call)
         log.info(
             "call",
             method=call.method,
@@ -87,7 +87,7 @@ async def _abort(call: Call, error: PrimaseError) -> None:
     status = to_status(error, call.request_id)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     headers: tuple[tuple[str, str | bytes], ...] = (
-        call.request_id_header,
+        *call.trailers,
         ("grpc-status-details-bin", status.SerializeToString()),
         *retry_pushback(error, code),
     )
@@ -168,6 +168,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             request = parsed(data, parse)
             await validate(request)
             yield request
+            call.context.set_trailing_metadata(call.trailers)
 
     def _streaming_both_ways(self, method: str, handler: Any) -> Any:
         """Reflection: no call of the contract is of this kind."""

@@ -20,6 +20,7 @@ from primase_server.engine.events import Event, Failed, Finished, Heartbeat, Sta
 from primase_server.engine.generation import Determinism, GenerationJob
 from primase_server.errors import InternalError, PrimaseError
 from primase_server.rpc import generation_messages as messages
+from primase_server.rpc.call import Call, current_call
 from primase_server.rpc.jobs import failed_status, in_place
 from primase_server.rpc.resume_token import Position, ReadText
 from primase_server.rpc.rows import MESSAGE_BYTES
@@ -132,12 +133,13 @@ async def _taken(
     engine: Engine, generation: Generation[End], heartbeat_s: float | None
 ) -> AsyncGenerator[list[PairEvent]]:
     """All that is unread, again and again."""
+    call = current_call()
     ticket = engine.submit(generation.job)
     gather_until_s = 0.0
     try:
         while events := await _next(ticket, heartbeat_s, gather_until_s):
             gather_until_s = time.monotonic() + gather_s(engine, generation.job.model)
-            yield [_of_pair(event) for event in events]
+            yield [_noted(event, call) for event in events]
     finally:
         ticket.cancel()
 
@@ -163,9 +165,13 @@ async def _next(
                 return [heartbeat]
 
 
-def _of_pair(event: Event) -> PairEvent:
+def _noted(event: Event, call: Call) -> PairEvent:
     if not isinstance(event, PairEvent):
         raise InternalError("the engine answered a generation with something else")
+    if isinstance(event, Started):  # comes with the first token
+        call.note_first_token()
+    elif isinstance(event, Finished):
+        call.note(event.timings)
     return event
 
 

@@ -71,6 +71,8 @@ async def outcomes(
         async for event in ticket:
             if not isinstance(event, Outcome):
                 raise InternalError("the engine answered one-shot work with something else")
+            if isinstance(event, ItemFinished):
+                call.note(event.timings)
             yield event
     finally:
         ticket.cancel()
