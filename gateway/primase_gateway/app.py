@@ -34,6 +34,7 @@ from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.settings import Settings
 
 FAULT = "the gateway failed"
+AUTHENTICATE = {"www-authenticate": "Token"}
 # What a page may read of an answer's headers.
 EXPOSED = ("x-request-id", "retry-after", WEIGHTS_HEADER, PRECISION_HEADER)
 
@@ -127,6 +128,8 @@ def refusal_response(request: Request, refusal: Refusal) -> Response:
     bodies = (body for prefix, body in REFUSAL_BODIES.items() if path.startswith(f"{prefix}/"))
     body = next(bodies, _plain)(refusal)
     headers = dict(refusal.headers)
+    if refusal.reason.name == "UNAUTHENTICATED":
+        headers |= AUTHENTICATE
     if refusal.retry_after_s is not None:
         headers["retry-after"] = str(refusal.retry_after_seconds)
     return Response(body, refusal.http_status, headers, MEDIA_TYPE)

@@ -62,8 +62,10 @@ async def show_model(request: Request) -> Response:
 
 
 async def check_login(request: Request) -> Response:
-    """Whether the token is the one to give. Raises Refusal (UNAUTHENTICATED)."""
-    Gateway.of(request).authenticate(request)
+    """Whether the token or key is one to give. Raises Refusal (UNAUTHENTICATED)."""
+    gateway = Gateway.of(request)
+    gateway.authenticate(request)
+    await gateway.catalogue.list_models()
     return _json({"status": "ok"})
 
 

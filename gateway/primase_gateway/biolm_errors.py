@@ -10,7 +10,7 @@ Document = dict[str, object]
 
 def hosted_body(refusal: Refusal) -> Document:
     """v2 and v3: field errors by their flattened path, else `error` and `detail`."""
-    if refusal.http_status in (401, 429):
+    if refusal.http_status in (401, 403, 429):
         return _credentials_or_pace(refusal)
     if refusal.violations:
         return {"error": _field_errors(refusal)}
@@ -20,6 +20,8 @@ def hosted_body(refusal: Refusal) -> Document:
 def _credentials_or_pace(refusal: Refusal) -> Document:
     if refusal.http_status == 401:
         return {"detail": "Invalid token."}
+    if refusal.http_status == 403:
+        return {"detail": "You do not have permission to perform this action."}
     seconds = refusal.retry_after_seconds
     return {"detail": f"Request was throttled. Expected available in {seconds} seconds."}
 
@@ -39,7 +41,7 @@ def _field_name(path: Path) -> str:
 
 def hub_body(refusal: Refusal) -> Document:
     """v1: a FastAPI list for what is wrong with a body, else a `detail`."""
-    if refusal.http_status in (401, 429):
+    if refusal.http_status in (401, 403, 429):
         return _credentials_or_pace(refusal)
     if refusal.http_status == 422:
         return fastapi_errors.document(refusal)

@@ -1,5 +1,6 @@
-"""What the service says of its models, remembered for a short while."""
+"""What the service says of its models, remembered for a short while for those it said it to."""
 
+import hashlib
 import re
 import time
 from dataclasses import dataclass
@@ -15,6 +16,18 @@ PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """A name, and a hash of what its asker is known by: nobody is told what others may know."""
+
+    credentials: bytes
+    name: str
+
+    @classmethod
+    def now(cls, credentials: str, name: str) -> "_Asked":
+        return cls(hashlib.sha256(credentials.encode()).digest(), name)
+
+
+@dataclass(frozen=True)
 class _Known:
     model: pb.Model
     until_s: float
@@ -25,31 +38,40 @@ class Catalogue:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._known: dict[str, _Known] = {}
+        self._known: dict[_Asked, _Known] = {}
 
     async def find(self, name: str) -> pb.Model:
         """The model, in full.
 
         Raises Refusal: UNKNOWN_MODEL, MODEL_NOT_READY, PRECISION_UNVERIFIED.
         """
-        known = self._known.get(name)
+        asked = _Asked.now(self._service.credentials, name)
+        known = self._known.get(asked)
         if known is not None and time.monotonic() < known.until_s:
             return known.model
-        self._known.pop(name, None)
+        self._known.pop(asked, None)
         model = await self.describe(name)
         if model.state == pb.MODEL_STATE_UNVERIFIED:
             raise Refusal("PRECISION_UNVERIFIED", f"model {name!r}: {model.state_detail}")
         if model.state != pb.MODEL_STATE_READY:
             detail = model.state_detail or "loading"
             raise Refusal("MODEL_NOT_READY", f"model {name!r}: {detail}", retry_after_s=1.0)
+        if len(self._known) >= MAX_REMEMBERED:
+            self._forget_old()
         if len(self._known) < MAX_REMEMBERED:
-            self._known[name] = _Known(model, time.monotonic() + REMEMBERED_S)
+            self._known[asked] = _Known(model, time.monotonic() + REMEMBERED_S)
         return model
 
     def forget(self, name: str) -> None:
         """Ask again next time: what is known of the model may be why a call failed."""
         known = self._known.items()
         self._known = {asked: entry for asked, entry in known if entry.model.name != name}
+
+    def _forget_old(self) -> None:
+        now_s = time.monotonic()
+        self._known = {
+            asked: entry for asked, entry in self._known.items() if now_s < entry.until_s
+        }
 
     async def describe(self, name: str) -> pb.Model:
         """The model in full, whether it answers or not. Raises Refusal (UNKNOWN_MODEL)."""

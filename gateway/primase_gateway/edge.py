@@ -19,6 +19,8 @@ from primase_gateway.disconnect import ClientGone
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# What gRPC takes as metadata, and no longer than any key.
+CREDENTIALS = re.compile(r"[\x20-\x7e]{1,512}")
 MAX_LOGGED_PATH = 256
 WEIGHTS_HEADER = "x-primase-weights"
 PRECISION_HEADER = "x-primase-precision"
@@ -29,6 +31,8 @@ WEIGHTS_LABELS = {
 }
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+# The client's `authorization`, for whoever decides on it; empty where it sent none.
+current_credentials: ContextVar[str] = ContextVar("current_credentials", default="")
 # Headers of the answer that warn of its numbers; made anew for each request.
 _marks: ContextVar[dict[str, str]] = ContextVar("marks")
 
@@ -97,6 +101,7 @@ class Edge:
         exchange = _Exchange(scope, _request_id(scope))
         scope.setdefault("state", {})
         current_request_id.set(exchange.request_id)
+        current_credentials.set(_credentials(scope))
         _marks.set(exchange.marks)
 
         async def noted_send(message: Message) -> None:
@@ -120,6 +125,11 @@ class Edge:
             logger.exception("fault", extra={"fields": {"request_id": exchange.request_id}})
             if not exchange.status:
                 await self._fault(Request(exchange.scope))(exchange.scope, receive, send)
+
+
+def _credentials(scope: Scope) -> str:
+    given = Headers(scope=scope).get("authorization", "")
+    return given if CREDENTIALS.fullmatch(given) else ""
 
 
 def _request_id(scope: Scope) -> str:

@@ -12,7 +12,6 @@ from primase_gateway.metrics import Metrics
 from primase_gateway.service import Service
 from primase_gateway.settings import Settings
 
-AUTHENTICATE = {"www-authenticate": "Token"}
 SCHEMES = ("token", "bearer")
 
 
@@ -29,7 +28,9 @@ class Gateway:
     @classmethod
     def connect(cls, settings: Settings) -> "Gateway":
         """Make the parts. Call it on the event loop."""
-        service = Service(settings.server, settings.deadline_s)
+        # A token of the gateway's own is none of the service's business.
+        mine = bool(settings.token)
+        service = Service(settings.server, settings.deadline_s, passes_credentials=not mine)
         held = HeldBytes(settings.max_answer_bytes, settings.max_held_bytes)
         return cls(settings, service, Catalogue(service), held, Metrics())
 
@@ -40,10 +41,13 @@ class Gateway:
         return gateway
 
     def authenticate(self, request: Request) -> None:
-        """Raises Refusal (UNAUTHENTICATED) where a token is configured and not given."""
+        """Raises Refusal (UNAUTHENTICATED) where a token is configured and not given.
+
+        Keys are the service's: each of its calls is made with the client's own.
+        """
         if not self.settings.token:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         known = hmac.compare_digest(given.strip().encode(), self.settings.token.encode())
         if scheme.lower() not in SCHEMES or not known:
-            raise Refusal("UNAUTHENTICATED", "Invalid token.", headers=AUTHENTICATE)
+            raise Refusal("UNAUTHENTICATED", "Invalid token.")

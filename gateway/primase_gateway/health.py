@@ -19,6 +19,7 @@ LIVE_PATH = "/v1/health/live"
 READY_PATH = "/v1/health/ready"
 # Names of the service's own health: of the whole, and of what answers until it is told to stop.
 EVERY_MODEL = ""
+NOT_TOLD: Sequence[models_pb.Model] = []
 MODEL_SERVICE = models_pb.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
@@ -39,7 +40,10 @@ async def ready(request: Request) -> Response:
     configured = gateway.settings.nim_model
     service_name = MODEL_SERVICE if configured else EVERY_MODEL
     models, serving = await asyncio.gather(_models(gateway), gateway.service.serving(service_name))
-    if configured:
+    if models is NOT_TOLD:
+        # Probes have no key: the service's own word on all models has to do.
+        serving = await gateway.service.serving(EVERY_MODEL)
+    elif configured:
         models = nim_choice.called(models, configured)
         serving = serving and bool(models) and all(_is_ready(model) for model in models)
     if _failed(models):
@@ -48,11 +52,13 @@ async def ready(request: Request) -> Response:
 
 
 async def _models(gateway: Gateway) -> Sequence[models_pb.Model]:
-    """All of them; none where the service does not say in time."""
+    """All of them; none where the service does not say in time, or not to who asks."""
     try:
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             return await gateway.catalogue.list_models()
-    except (Refusal, TimeoutError):
+    except Refusal as refusal:
+        return NOT_TOLD if refusal.http_status in (401, 403) else ()
+    except TimeoutError:
         return ()
 
 

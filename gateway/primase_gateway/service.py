@@ -11,7 +11,7 @@ from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
 from primase.progen2.v1 import progen2_service_pb2_grpc
-from primase_gateway.edge import current_request_id, mark_precision
+from primase_gateway.edge import current_credentials, current_request_id, mark_precision
 from primase_gateway.errors import from_rpc_error
 
 Req = TypeVar("Req", bound=Message)
@@ -31,11 +31,15 @@ HEALTH_DEADLINE_S = 0.8
 
 
 class Service:
-    """Stubs on one channel. Create it on the event loop that uses it."""
+    """Stubs on one channel. Create it on the event loop that uses it.
 
-    def __init__(self, server: str, deadline_s: float) -> None:
+    passes_credentials: whether the clients' `authorization` is meant for the service.
+    """
+
+    def __init__(self, server: str, deadline_s: float, *, passes_credentials: bool = True) -> None:
         self._channel = grpc.aio.insecure_channel(server, options=CHANNEL_OPTIONS)
         self._deadline_s = deadline_s
+        self._passes_credentials = passes_credentials
         self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self.esm2 = esm2_service_pb2_grpc.Esm2ServiceStub(self._channel)
         self.evo2 = evo2_service_pb2_grpc.Evo2ServiceStub(self._channel)
@@ -54,7 +58,7 @@ class Service:
         self, method: "grpc.aio.UnaryUnaryMultiCallable[Req, Resp]", request: Req
     ) -> Resp:
         """One answer for one request. Raises Refusal."""
-        call = method(request, timeout=self._deadline_s, metadata=_metadata())
+        call = method(request, timeout=self._deadline_s, metadata=self._metadata())
         try:
             answer = await call
             mark_precision(await call.initial_metadata())
@@ -71,7 +75,7 @@ class Service:
         deadline_s: float | None = None,
     ) -> AsyncGenerator[Resp, None]:
         """Many answers for one request; close the iterator to cancel the call. Raises Refusal."""
-        call = method(request, timeout=deadline_s or self._deadline_s, metadata=_metadata())
+        call = method(request, timeout=deadline_s or self._deadline_s, metadata=self._metadata())
         try:
             async for response in call:
                 mark_precision(await call.initial_metadata())
@@ -94,6 +98,12 @@ class Service:
             return False
         return answer.status == HealthCheckResponse.SERVING
 
+    @property
+    def credentials(self) -> str:
+        """What the client of this request sent for the service to know it by; empty for none."""
+        return current_credentials.get() if self._passes_credentials else ""
 
-def _metadata() -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", current_request_id.get()),)
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        request_id = ("x-request-id", current_request_id.get())
+        given = self.credentials
+        return (request_id, ("authorization", given)) if given else (request_id,)

@@ -98,6 +98,8 @@ class Script:
     models: dict[str, models_pb.Model] = field(default_factory=dict)
     page_size: int = 100
     refuse: Status | None = None
+    # Who asks for models is refused.
+    refuse_models: Status | None = None
     refuse_items: dict[int, Status] = field(default_factory=dict)
     not_finite: bool = False
     # Answers end a row too early.
@@ -135,6 +137,11 @@ class Script:
         if self.break_off:
             context.abort(grpc.StatusCode.INTERNAL, "broken")
 
+    def guard_models(self, context: Context) -> None:
+        """Refuse to tell of models, if that is the script."""
+        if self.refuse_models is not None:
+            context.abort_with_status(rpc_status.to_status(self.refuse_models))
+
     def known(self, name: str, context: Context) -> models_pb.Model:
         """The model, or UNKNOWN_MODEL."""
         if name not in self.models:
@@ -155,6 +162,7 @@ class ScriptedModels(model_service_pb2_grpc.ModelServiceServicer):
     ) -> models_pb.ListModelsResponse:
         """As many models as a page of the script holds."""
         self._script.requests.append(request)
+        self._script.guard_models(context)
         start = int(request.page_token) if request.page_token.isdecimal() else 0
         end = start + min(request.page_size or 100, self._script.page_size)
         models = list(self._script.models.values())
@@ -165,6 +173,7 @@ class ScriptedModels(model_service_pb2_grpc.ModelServiceServicer):
         self, request: models_pb.GetModelRequest, context: Context
     ) -> models_pb.GetModelResponse:
         """One model."""
+        self._script.guard_models(context)
         return models_pb.GetModelResponse(model=self._script.known(request.model, context))
 
     def Estimate(
