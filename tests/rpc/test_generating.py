@@ -113,7 +113,7 @@ def test_everything_reported_is_merged() -> None:
     assert to_array(told.message.logits).shape == (3, 5)
 
 
-@pytest.mark.parametrize(("num_samples", "expected_s"), [(1, 0.03), (32, 0.048), (200, 0.1)])
+@pytest.mark.parametrize(("num_samples", "expected_s"), [(1, 0.03), (32, 0.064), (200, 0.1)])
 def test_tokens_gather_longer_where_more_samples_share_the_model(
     num_samples: int, expected_s: float
 ) -> None:

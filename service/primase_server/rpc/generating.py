@@ -30,7 +30,7 @@ DETERMINISMS = {
     Determinism.BEST_EFFORT: pb.DETERMINISM_BEST_EFFORT,
 }
 
-GATHER_S = 0.0015
+GATHER_S = 0.002
 LEAST_GATHER_S, MOST_GATHER_S = 0.03, 0.1
 """Tokens that come so soon behind a message wait for the next, the longer the more samples the
 model has: what messages cost is the same, and some ten a second still look like a flow."""
