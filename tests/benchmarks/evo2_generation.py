@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def decode(shape: str, checkpoint: Path, repeats: int, threads: int) -> None:
-    num_tokens = 32 if shape == WIDE else 200
+    num_tokens = 32 if shape == WIDE else 400
     with both(shape, checkpoint, threads) as (ours, official):
         greedy = [Asked(dna(PROMPT_BASES), NUM_COMPARED, top_k=1)]
         found, expected = (way.ask(greedy).made[0].token_ids for way in (ours, official))
