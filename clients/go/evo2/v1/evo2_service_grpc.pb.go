@@ -46,10 +46,10 @@ type Evo2ServiceClient interface {
 	// exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails alone. A
 	// `heartbeat` may come at any time before the end.
 	StreamGenerate(ctx context.Context, in *StreamGenerateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamGenerateResponse], error)
-	// Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
-	// RESPONSE_TOO_LARGE before any work: use StreamForward.
+	// Reads sequences and returns values of named layers, all in one message. Any bad item fails the call. An answer above the unary
+	// limit is refused with RESPONSE_TOO_LARGE before any work: use StreamForward.
 	Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*ForwardResponse, error)
-	// The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone.
+	// The same for answers of any size: whole rows in messages of at most about 1 MiB. Items in order, a bad one fails alone.
 	StreamForward(ctx context.Context, in *StreamForwardRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamForwardResponse], error)
 	// Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
 	// limit: use StreamScoreSequences.
@@ -213,10 +213,10 @@ type Evo2ServiceServer interface {
 	// exactly one end, a bad item nothing but its end; the call ends OK when all pairs have ended. A bad item fails alone. A
 	// `heartbeat` may come at any time before the end.
 	StreamGenerate(*StreamGenerateRequest, grpc.ServerStreamingServer[StreamGenerateResponse]) error
-	// Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
-	// RESPONSE_TOO_LARGE before any work: use StreamForward.
+	// Reads sequences and returns values of named layers, all in one message. Any bad item fails the call. An answer above the unary
+	// limit is refused with RESPONSE_TOO_LARGE before any work: use StreamForward.
 	Forward(context.Context, *ForwardRequest) (*ForwardResponse, error)
-	// The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone.
+	// The same for answers of any size: whole rows in messages of at most about 1 MiB. Items in order, a bad one fails alone.
 	StreamForward(*StreamForwardRequest, grpc.ServerStreamingServer[StreamForwardResponse]) error
 	// Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
 	// limit: use StreamScoreSequences.

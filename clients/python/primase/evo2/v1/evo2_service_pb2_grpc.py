@@ -107,15 +107,15 @@ class Evo2ServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Forward(self, request, context):
-        """Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
-        RESPONSE_TOO_LARGE before any work: use StreamForward.
+        """Reads sequences and returns values of named layers, all in one message. Any bad item fails the call. An answer above the unary
+        limit is refused with RESPONSE_TOO_LARGE before any work: use StreamForward.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamForward(self, request, context):
-        """The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone.
+        """The same for answers of any size: whole rows in messages of at most about 1 MiB. Items in order, a bad one fails alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,11 +48,11 @@ class Evo2ServiceStub:
     `heartbeat` may come at any time before the end.
     """
     Forward: _grpc.UnaryUnaryMultiCallable[_evo2_service_pb2.ForwardRequest, _evo2_service_pb2.ForwardResponse]
-    """Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
-    RESPONSE_TOO_LARGE before any work: use StreamForward.
+    """Reads sequences and returns values of named layers, all in one message. Any bad item fails the call. An answer above the unary
+    limit is refused with RESPONSE_TOO_LARGE before any work: use StreamForward.
     """
     StreamForward: _grpc.UnaryStreamMultiCallable[_evo2_service_pb2.StreamForwardRequest, _evo2_service_pb2.StreamForwardResponse]
-    """The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone."""
+    """The same for answers of any size: whole rows in messages of at most about 1 MiB. Items in order, a bad one fails alone."""
     ScoreSequences: _grpc.UnaryUnaryMultiCallable[_evo2_service_pb2.ScoreSequencesRequest, _evo2_service_pb2.ScoreSequencesResponse]
     """Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
     limit: use StreamScoreSequences.
@@ -86,11 +86,11 @@ class Evo2ServiceAsyncStub(Evo2ServiceStub):
     `heartbeat` may come at any time before the end.
     """
     Forward: _aio.UnaryUnaryMultiCallable[_evo2_service_pb2.ForwardRequest, _evo2_service_pb2.ForwardResponse]  # type: ignore[assignment]
-    """Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
-    RESPONSE_TOO_LARGE before any work: use StreamForward.
+    """Reads sequences and returns values of named layers, all in one message. Any bad item fails the call. An answer above the unary
+    limit is refused with RESPONSE_TOO_LARGE before any work: use StreamForward.
     """
     StreamForward: _aio.UnaryStreamMultiCallable[_evo2_service_pb2.StreamForwardRequest, _evo2_service_pb2.StreamForwardResponse]  # type: ignore[assignment]
-    """The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone."""
+    """The same for answers of any size: whole rows in messages of at most about 1 MiB. Items in order, a bad one fails alone."""
     ScoreSequences: _aio.UnaryUnaryMultiCallable[_evo2_service_pb2.ScoreSequencesRequest, _evo2_service_pb2.ScoreSequencesResponse]  # type: ignore[assignment]
     """Log-likelihood of whole sequences, all in one message. Any bad item fails the call, and so does an answer above the unary
     limit: use StreamScoreSequences.
@@ -139,8 +139,8 @@ class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evo2_service_pb2.ForwardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evo2_service_pb2.ForwardResponse, _abc.Awaitable[_evo2_service_pb2.ForwardResponse]]:
-        """Reads sequences and returns values of named layers, all in one message. An answer above the unary limit is refused with
-        RESPONSE_TOO_LARGE before any work: use StreamForward.
+        """Reads sequences and returns values of named layers, all in one message. Any bad item fails the call. An answer above the unary
+        limit is refused with RESPONSE_TOO_LARGE before any work: use StreamForward.
         """
 
     @_abc_1.abstractmethod
@@ -149,7 +149,7 @@ class Evo2ServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evo2_service_pb2.StreamForwardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_evo2_service_pb2.StreamForwardResponse], _abc.AsyncIterator[_evo2_service_pb2.StreamForwardResponse]]:
-        """The same for answers of any size: whole rows in messages of at most about 1 MiB. A bad item fails alone."""
+        """The same for answers of any size: whole rows in messages of at most about 1 MiB. Items in order, a bad one fails alone."""
 
     @_abc_1.abstractmethod
     def ScoreSequences(
