@@ -52,7 +52,7 @@ help:
 demo: $(VENV)
 	$(BIN)/primase serve --demo
 
-test: $(VENV) $(GRPCURL) conformance-go conformance-java
+test: $(VENV) $(BUF_STAMP) $(GRPCURL) conformance-go conformance-java
 	$(BIN)/python -m pytest
 
 conformance: $(VENV) conformance-go conformance-java

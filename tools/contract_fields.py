@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import (
 
 from primase.options.v1 import rules_pb2
 from tools import descriptors
-from tools.descriptors import FIELD, MESSAGE
+from tools.descriptors import FIELD, MESSAGE, scalar
 
 Type = FieldDescriptorProto.Type
 REPEATED = FieldDescriptorProto.LABEL_REPEATED
@@ -126,7 +126,7 @@ def row(
 
 def type_of(contract: Contract, message: DescriptorProto, field: FieldDescriptorProto) -> str:
     """As a reader of any language says it."""
-    name = contract.link(field.type_name) if field.type_name else f"`{_scalar(field)}`"
+    name = contract.link(field.type_name) if field.type_name else f"`{scalar(field)}`"
     if field.label == REPEATED:
         return f"list of {name}"
     if field.proto3_optional:
@@ -148,9 +148,9 @@ def unset(contract: Contract, field: FieldDescriptorProto, comment: str) -> str:
         return "none"
     if field.type == Type.TYPE_ENUM:
         return contract.default_of_enum(field.type_name.removeprefix("."))
-    if _scalar(field) in NUMBERS:
+    if scalar(field) in NUMBERS:
         return "0"
-    return {"bool": "no", "string": "empty"}.get(_scalar(field), "its fields are unset")
+    return {"bool": "no", "string": "empty"}.get(scalar(field), "its fields are unset")
 
 
 def limits(field: FieldDescriptorProto, rules: rules_pb2.FieldRules) -> str:
@@ -158,7 +158,7 @@ def limits(field: FieldDescriptorProto, rules: rules_pb2.FieldRules) -> str:
     repeated = field.label == REPEATED
     each = "each " if repeated else ""
     parts = [_between(rules, "min_items", "max_items", "entries")] if repeated else []
-    if _scalar(field) == "string":
+    if scalar(field) == "string":
         length = _between(rules, "min_length", "max_length", rules.unit or "characters")
         parts.append(each + length if length else "")
     else:
@@ -181,7 +181,3 @@ def _between(rules: rules_pb2.FieldRules, lower: str, upper: str, unit: str) -> 
         return ""
     span = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
     return f"{span} {unit}".strip()
-
-
-def _scalar(field: FieldDescriptorProto) -> str:
-    return Type.Name(field.type).removeprefix("TYPE_").lower()

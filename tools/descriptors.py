@@ -4,7 +4,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
 
 # Options are read only where their definition is known when the bytes are parsed.
 from primase.options.v1 import rules_pb2
@@ -42,6 +46,16 @@ def comments(file: FileDescriptorProto) -> Mapping[Place, str]:
         for location in file.source_code_info.location
         if location.leading_comments
     }
+
+
+def scalar(field: FieldDescriptorProto) -> str:
+    """Its type as protos name it, such as `int32`."""
+    return FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
+
+
+def rules_of(field: FieldDescriptorProto) -> dict[str, float]:
+    """Its rules that are numbers and are there, by name."""
+    return given(field.options.Extensions[rules_pb2.rules])
 
 
 def given(rules: rules_pb2.FieldRules) -> dict[str, float]:

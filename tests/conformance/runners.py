@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "java": (str(BUILT / "conformance-java"),),
 }
 
-# Of Python and Java the usual runner is one of the two; with Go the usual one has the newest compiler.
+# Of Python and Java the usual runner is one of the two.
 VERSIONS: Mapping[str, Sequence[str]] = {
     "python newest": _PYTHON,
     "python floor": (str(BUILT / "conformance-python-floor"),),
