@@ -24,6 +24,7 @@ from primase_gateway import (
     nim_about,
     nim_errors,
     openapi,
+    timings,
 )
 from primase_gateway.biolm_dialects import DIALECTS, V1, V2, V3
 from primase_gateway.biolm_errors import hosted_body, hub_body
@@ -36,7 +37,7 @@ from primase_gateway.settings import Settings
 FAULT = "the gateway failed"
 AUTHENTICATE = {"www-authenticate": "Token"}
 # What a page may read of an answer's headers.
-EXPOSED = ("x-request-id", "retry-after", WEIGHTS_HEADER, PRECISION_HEADER)
+EXPOSED = ("x-request-id", "retry-after", WEIGHTS_HEADER, PRECISION_HEADER, timings.HEADER)
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -50,9 +51,17 @@ def create_app(settings: Settings) -> Starlette:
         finally:
             await gateway.service.close()
 
+    routes = _routes()
+    templates = {route.endpoint: route.path.rstrip("/") for route in routes}
+
+    def count(request: Request, status: int, elapsed_s: float) -> None:
+        template = templates.get(request.scope.get("endpoint"), "")
+        metrics = Gateway.of(request).metrics
+        metrics.count_request(template, request.method, status, elapsed_s)
+
     app = Starlette(
-        routes=_routes(),
-        middleware=[Middleware(Edge, fault=_fault), *_cors(settings)],
+        routes=routes,
+        middleware=[Middleware(Edge, fault=_fault, count=count), *_cors(settings)],
         exception_handlers={Refusal: _refused, HTTPException: _unrouted},
         lifespan=lifespan,
     )

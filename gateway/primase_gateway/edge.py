@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from primase.models.v1 import model_service_pb2 as models_pb
+from primase_gateway import timings
 from primase_gateway.disconnect import ClientGone
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class _Exchange:
     status: int = 0
     num_bytes: int = 0
     marks: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, str] = field(default_factory=timings.begin)
 
     def note(self, message: Message) -> None:
         """Takes down an outgoing message, and signs it if it is the first."""
@@ -69,8 +71,15 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id
             headers.update(self.marks)
+            if self.timings:
+                headers[timings.HEADER] = timings.header(self.timings)
         elif message["type"] == "http.response.body":
             self.num_bytes += len(message.get("body", b""))
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since it arrived."""
+        return time.monotonic() - self.started_s
 
     def log(self) -> None:
         """The one line of this request: no query, no body, no header of the client's but its id."""
@@ -78,7 +87,7 @@ class _Exchange:
             "method": self.scope["method"],
             "path": self.scope["path"][:MAX_LOGGED_PATH],
             "status": self.status,
-            "ms": round((time.monotonic() - self.started_s) * 1000, 1),
+            "ms": round(self.elapsed_s * 1000, 1),
             "bytes": self.num_bytes,
             "request_id": self.request_id,
         }
@@ -87,11 +96,21 @@ class _Exchange:
 
 
 class Edge:
-    """ASGI middleware around everything else. `fault` answers for an exception nobody foresaw."""
+    """ASGI middleware around everything else.
 
-    def __init__(self, app: ASGIApp, fault: Callable[[Request], Response]) -> None:
+    fault: answers for an exception nobody foresaw. count: is told of each request that has ended,
+    its status and its seconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        fault: Callable[[Request], Response],
+        count: Callable[[Request, int, float], None],
+    ) -> None:
         self._app = app
         self._fault = fault
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -112,6 +131,7 @@ class Edge:
             await self._guarded(exchange, receive, noted_send)
         finally:
             exchange.log()
+            self._count(Request(scope), exchange.status, exchange.elapsed_s)
 
     async def _guarded(
         self, exchange: _Exchange, receive: Receive, send: Callable[[Message], Awaitable[None]]

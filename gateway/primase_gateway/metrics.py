@@ -22,6 +22,7 @@ from primase_gateway.errors import Refusal
 from primase_gateway.gpus import GpuCollector
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
+METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST"))
 # From the shortest read of the smallest model to a long generation of the largest.
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 
@@ -55,6 +56,19 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._answered = self._counter(
+            "primase_gateway_requests",
+            "Requests answered, by the pattern of their path; empty where there is none of it.",
+            *("route", "method", "code"),
+        )
+        self._answer_seconds = Histogram(
+            "primase_gateway_request_seconds",
+            "Time from a request's arrival until its answer was complete.",
+            ["route", "method"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
 
@@ -75,6 +89,12 @@ class Metrics:
         finally:
             self._requests.labels(route, str(code)).inc()
             self._seconds.labels(route).observe(time.monotonic() - started_s)
+
+    def count_request(self, route: str, method: str, status: int, elapsed_s: float) -> None:
+        """One request of any dialect. `route` is a pattern of ours, never a client's own words."""
+        method = method if method in METHODS else "other"
+        self._answered.labels(route, method, str(status)).inc()
+        self._answer_seconds.labels(route, method).observe(elapsed_s)
 
     def count_generate(self, num_prompt_tokens: int, num_new_tokens: int) -> None:
         """`generate` read and made these."""

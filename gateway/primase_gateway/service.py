@@ -11,6 +11,7 @@ from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
 from primase.progen2.v1 import progen2_service_pb2_grpc
+from primase_gateway import timings
 from primase_gateway.edge import current_credentials, current_request_id, mark_precision
 from primase_gateway.errors import from_rpc_error
 
@@ -62,8 +63,10 @@ class Service:
         try:
             answer = await call
             mark_precision(await call.initial_metadata())
+            timings.note(await call.trailing_metadata())
             return answer
         except grpc.aio.AioRpcError as error:
+            timings.note(error.trailing_metadata())
             raise from_rpc_error(error) from None
         finally:
             call.cancel()
@@ -80,7 +83,9 @@ class Service:
             async for response in call:
                 mark_precision(await call.initial_metadata())
                 yield response
+            timings.note(await call.trailing_metadata())
         except grpc.aio.AioRpcError as error:
+            timings.note(error.trailing_metadata())
             raise from_rpc_error(error) from None
         finally:
             call.cancel()

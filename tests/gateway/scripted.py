@@ -118,11 +118,13 @@ class Script:
     cancelled: threading.Event = field(default_factory=threading.Event)
     requests: list[Any] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
+    trailers: tuple[tuple[str, str], ...] = ()
 
     def enter(self, request: Any, context: Context) -> None:
         """Take down the request; refuse it or hang, if that is the script."""
         self.requests.append(request)
         self.metadata.append({str(k): str(v) for k, v in context.invocation_metadata()})
+        context.set_trailing_metadata(self.trailers)
         if self.refuse is not None:
             context.abort_with_status(rpc_status.to_status(self.refuse))
         if self.hang:
