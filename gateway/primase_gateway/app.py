@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -52,7 +53,7 @@ def create_app(settings: Settings) -> Starlette:
             await gateway.service.close()
 
     routes = _routes()
-    templates = {route.endpoint: route.path.rstrip("/") for route in routes}
+    templates: dict[Any, str] = {route.endpoint: route.path.rstrip("/") for route in routes}
 
     def count(request: Request, status: int, elapsed_s: float) -> None:
         template = templates.get(request.scope.get("endpoint"), "")
