@@ -28,7 +28,7 @@ PYTHON_FLOOR_STAMP := .cache/python-floor/.installed-$(PYTHON_GRPC_FLOOR)-$(PYTH
 PYTHON_FLOOR_RUNNER := .cache/bin/conformance-python-floor
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
+.PHONY: help venv demo test conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -36,6 +36,7 @@ help:
 	@echo "make conformance  run the clients of every language that is built against one suite; prints a table"
 	@echo "make conformance-versions  the same with the oldest and the newest libraries that are supported"
 	@echo "make java      build the client for Java, and run its own tests"
+	@echo "make dist      build what is released into dist/: wheels, Go module, jar; the same bytes everywhere"
 	@echo "make fuzz      send thousands of odd requests to every call"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code and docs/contract.md from the protos"
@@ -163,6 +164,7 @@ $(JAVA_NEWEST): $(JAVA_SOURCES) tools/versions.env
 
 # As a repository of Maven has it: <url>file:///.../dist/maven</url>.
 dist-java: $(JAVA)
+	rm -rf dist/maven
 	mkdir -p $(JAVA_DIST)
 	cp clients/java/client/target/primase-client-*.jar $(JAVA_DIST)/
 	cp clients/java/client/target/.flattened-pom.xml $(JAVA_DIST)/primase-client-$(shell cat VERSION).pom
@@ -173,6 +175,12 @@ $(PYTHON_FLOOR_STAMP):
 	$(PYTHON_FLOOR_BIN)/python -m pip --disable-pip-version-check install --quiet "protobuf==$(PYTHON_PROTOBUF_FLOOR)" \
 		"grpcio==$(PYTHON_GRPC_FLOOR)" "grpcio-tools==$(PYTHON_GRPC_FLOOR)"
 	touch $@
+
+# All that is released: wheels, the Go module as a proxy has it, the jar as a repository has it.
+dist: $(VENV) dist-java
+	rm -rf dist/python dist/go
+	$(BIN)/python tools/wheels.py
+	$(BIN)/python tools/go_proxy.py
 
 $(GO_PLUGINS):
 	GOBIN="$(CURDIR)/$(@D)" go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
