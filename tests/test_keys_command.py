@@ -26,7 +26,13 @@ def test_the_list_tells_no_secret(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     run("new", "--name", "lab", path=path)
     run("new", "--name", "ops", "--scope", "admin", path=path)
-    assert run("list", path=path).output == "lab\tinfer\nops\tadmin\n"
+    quotas = ("--tokens-per-minute", "600", "--concurrent-tokens=50")
+    run("new", "--name", "few", *quotas, path=path)
+    assert run("list", path=path).output.splitlines() == [
+        "lab\tinfer",
+        "ops\tadmin",
+        "few\tinfer\ttokens_per_minute=600\tconcurrent_tokens=50",
+    ]
 
 
 def test_what_cannot_be_is_a_sentence(tmp_path: Path) -> None:

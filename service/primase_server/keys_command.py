@@ -1,5 +1,6 @@
 """`primase keys`: who may call a server that is given the file."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -7,6 +8,7 @@ import click
 from primase_server.access import keys_file as file_of_keys
 from primase_server.access.caller import INFER, SCOPES
 from primase_server.access.keys_file import KeyEntry
+from primase_server.access.quotas import QuotaLimits
 
 KEYS_FILE_HELP = "TOML, an entry a key; `primase keys new` adds to it."
 
@@ -41,13 +43,29 @@ keys_file_option = click.option(
     type=click.Choice(SCOPES),
     help="What it allows; admin allows all. Repeatable.",
 )
-def new(keys_file: Path, name: str, scopes: tuple[str, ...]) -> None:
+@click.option(
+    "--tokens-per-minute",
+    type=click.IntRange(1),
+    help="Most tokens that its jobs may take in a minute, in the long run.  [default: any]",
+)
+@click.option(
+    "--concurrent-tokens",
+    type=click.IntRange(1),
+    help="Most tokens of its jobs that wait or run at once.  [default: any]",
+)
+def new(
+    keys_file: Path,
+    name: str,
+    scopes: tuple[str, ...],
+    tokens_per_minute: int | None,
+    concurrent_tokens: int | None,
+) -> None:
     """Make a key, print it once, and put its hash into the file.
 
     Nobody can find the key from the file: keep what is printed.
     """
-    key = _new(keys_file, name, scopes)
-    click.echo(key)
+    limits = QuotaLimits(tokens_per_minute, concurrent_tokens)
+    click.echo(_new(keys_file, name, scopes, limits))
 
 
 @keys.command("list")
@@ -55,13 +73,15 @@ def new(keys_file: Path, name: str, scopes: tuple[str, ...]) -> None:
 def list_keys(keys_file: Path) -> None:
     """The names of the keys, and what they allow."""
     for entry in _entries(keys_file):
-        click.echo(f"{entry.name}\t{','.join(entry.scopes)}")
+        quotas = [f"{quota}={n}" for quota, n in asdict(entry.limits).items() if n is not None]
+        click.echo("\t".join([entry.name, ",".join(entry.scopes), *quotas]))
 
 
-def _new(path: Path, name: str, scopes: tuple[str, ...]) -> str:
+def _new(path: Path, name: str, scopes: tuple[str, ...], limits: QuotaLimits) -> str:
     key = file_of_keys.new_key()
     try:
-        entry = KeyEntry(name, file_of_keys.digest_of(key).hex(), tuple(dict.fromkeys(scopes)))
+        digest = file_of_keys.digest_of(key)
+        entry = KeyEntry(name, digest.hex(), tuple(dict.fromkeys(scopes)), limits)
         file_of_keys.append(path, entry)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error

@@ -8,17 +8,7 @@ import structlog
 
 from primase_server.access.caller import Caller
 from primase_server.access.keys import RELOAD_S, Keys
-from tests.access.keys import add_key
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.access.keys import Clock, add_key
 
 
 def test_a_key_names_its_caller(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from primase_server.access import keys_file
 from primase_server.access.keys_file import KeyEntry
+from primase_server.access.quotas import QuotaLimits
 
 DIGEST = "ab" * 32
 SOUND = f'[[keys]]\nname = "lab"\nsha256 = "{DIGEST}"\nscopes = ["infer"]\n'
@@ -17,7 +18,7 @@ SOUND = f'[[keys]]\nname = "lab"\nsha256 = "{DIGEST}"\nscopes = ["infer"]\n'
 def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     first = KeyEntry("lab", DIGEST, ("infer",))
-    second = KeyEntry("ops.2", "cd" * 32, ("infer", "admin"))
+    second = KeyEntry("ops.2", "cd" * 32, ("infer", "admin"), QuotaLimits(5, None))
     keys_file.append(path, first)
     keys_file.append(path, second)
     assert keys_file.parse(path.read_text()) == (first, second)
@@ -65,6 +66,9 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         ("keys = [1]\n", "an entry begins with"),
         (SOUND + SOUND, "key 'lab' is there twice"),
         (SOUND + "tokens_per_minit = 5\n", "entry 1: 'tokens_per_minit' means nothing here"),
+        (SOUND + "tokens_per_minute = 0\n", "key 'lab': tokens_per_minute must be at least 1"),
+        (SOUND + "concurrent_tokens = true\n", "entry 1: concurrent_tokens must be a whole"),
+        (SOUND + "concurrent_tokens = 1.5\n", "entry 1: concurrent_tokens must be a whole"),
         (SOUND.replace("lab", "two words"), "name must be"),
         (SOUND.replace("lab", ""), "name must be"),
         (SOUND.replace('"lab"', "3"), "entry 1: needs a name and a sha256"),

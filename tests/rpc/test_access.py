@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import primase
@@ -15,11 +16,13 @@ from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
 from primase.exceptions import Unauthenticated
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.progen2.v1 import progen2_service_pb2 as progen2_pb
+from primase_server.access.quotas import UNLIMITED, QuotaLimits
 from primase_server.settings import Access
 from tests.access.keys import add_key
 from tests.health import SERVING, health
-from tests.rpc.esm2 import MODEL, UBIQUITIN, encode_request, stream_request
-from tests.rpc.live import SETTINGS, Live, refusal, serving
+from tests.rpc.esm2 import MODEL, UBIQUITIN, encode_request, long_protein, stream_request
+from tests.rpc.live import SETTINGS, Live, detail, refusal, serving
+from tests.rpc.progen2 import request as progen2_request
 
 SERVICES = (
     models_pb.DESCRIPTOR.services_by_name["ModelService"],
@@ -112,3 +115,85 @@ def test_the_log_has_the_name_of_the_key_and_nothing_of_the_key(
     assert "UNAUTHENTICATED" in logged
     assert guarded.key[:20] not in logged
     assert "primase_no" not in logged
+
+
+# Quotas
+
+
+@pytest.fixture(scope="module")
+def rationed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, dict[str, str]]]:
+    path = tmp_path_factory.mktemp("keys") / "keys.toml"
+    limits = {
+        "minute": QuotaLimits(tokens_per_minute=100),
+        "once": QuotaLimits(concurrent_tokens=80_100),
+        "few": QuotaLimits(concurrent_tokens=100),
+        "free": UNLIMITED,
+    }
+    keys = {name: add_key(path, name, limits=limit) for name, limit in limits.items()}
+    with serving(replace(SETTINGS, access=Access(path))) as running:
+        yield running, keys
+
+
+def test_a_spent_quota_says_whose_and_when_to_come_back(
+    rationed: tuple[Live, dict[str, str]],
+) -> None:
+    live, keys = rationed
+    work = encode_request("M" * 58)  # 60 tokens with both ends
+    encode(live, work, keys["minute"])
+    with pytest.raises(grpc.RpcError) as raised:
+        live.esm2.Encode(work, metadata=bearer(keys["minute"]))
+    refused = refusal(lambda: live.esm2.Encode(work, metadata=bearer(keys["minute"])))
+    assert (refused.code, refused.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "QUOTA_EXCEEDED",
+    )
+    failure = detail(refused.status, error_details_pb2.QuotaFailure)
+    assert failure is not None
+    [violation] = failure.violations
+    assert violation.subject == "key:minute"
+    assert "100 tokens per minute" in violation.description
+    retry = detail(refused.status, error_details_pb2.RetryInfo)
+    assert retry is not None
+    assert 5 < retry.retry_delay.ToTimedelta().total_seconds() <= 12
+    trailers = dict(cast(grpc.Call, raised.value).trailing_metadata() or ())
+    assert 5000 < int(trailers["grpc-retry-pushback-ms"]) <= 12000
+    encode(live, work, keys["free"])
+
+
+def test_what_no_quota_holds_is_too_large(rationed: tuple[Live, dict[str, str]]) -> None:
+    live, keys = rationed
+    for name in ("minute", "few"):
+        work = encode_request("M" * 99)
+        refused = refusal(partial(encode, live, work, keys[name]))
+        assert refused.reason == "REQUEST_TOO_LARGE"
+        assert "100 tokens" in refused.message
+
+
+def test_tokens_at_once_are_free_again_when_their_job_ends_or_is_given_up(
+    rationed: tuple[Live, dict[str, str]],
+) -> None:
+    live, keys = rationed
+    metadata = bearer(keys["once"])
+    encoding = live.esm2.StreamEncode(stream_request(*[long_protein(1998)] * 40), metadata=metadata)
+    next(encoding)
+    refused = refusal(lambda: encode(live, encode_request("M" * 99), keys["once"]))
+    assert refused.reason == "QUOTA_EXCEEDED"
+    assert "80000 are in progress and 101 more" in refused.message
+    encoding.cancel()
+    live.run(live.app.engine.drain(30))
+    for _ in range(3):
+        encode(live, encode_request("M" * 1998), keys["once"])
+
+
+def test_what_a_follow_up_may_need_is_counted(rationed: tuple[Live, dict[str, str]]) -> None:
+    live, keys = rationed
+    options = progen2_pb.GenerateOptions(max_new_residues=45, include_likelihood=True)
+    request = progen2_request("MKT", options=options)
+    refused = refusal(lambda: live.progen2.Generate(request, metadata=bearer(keys["few"])))
+    assert refused.reason == "REQUEST_TOO_LARGE"
+    request.options.include_likelihood = False
+    assert live.progen2.Generate(request, metadata=bearer(keys["few"])).samples
+
+
+def encode(live: Live, request: esm2_pb.EncodeRequest, key: str) -> None:
+    live.esm2.Encode(request, metadata=bearer(key))

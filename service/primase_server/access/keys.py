@@ -7,6 +7,8 @@ from pathlib import Path
 
 from primase_server.access import keys_file
 from primase_server.access.caller import Caller
+from primase_server.access.keys_file import KeyEntry
+from primase_server.access.quotas import KeyQuotas
 from primase_server.access.watched import Watched
 
 RELOAD_S = 1.0
@@ -23,6 +25,7 @@ class Keys:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
+        self._quotas: dict[str, KeyQuotas] = {}
         self._file = Watched((path,), self._read)
         self._known = self._file.current()
         self._looked_s = clock()
@@ -48,6 +51,11 @@ class Keys:
             entries = keys_file.parse(self._path.read_text())
         except ValueError as error:
             raise ValueError(f"{self._path}: {error}") from error
-        return tuple(
-            (entry.digest, Caller(entry.name, frozenset(entry.scopes))) for entry in entries
-        )
+        return tuple((entry.digest, self._caller(entry)) for entry in entries)
+
+    def _caller(self, entry: KeyEntry) -> Caller:
+        """Their books outlive a change of the file."""
+        new = KeyQuotas(entry.name, entry.limits, self._clock)
+        quotas = self._quotas.setdefault(entry.name, new)
+        quotas.change(entry.limits)
+        return Caller(entry.name, frozenset(entry.scopes), quotas)

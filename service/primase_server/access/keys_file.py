@@ -4,8 +4,11 @@
     name = "lab"
     sha256 = "9f86d0…"
     scopes = ["infer"]
+    tokens_per_minute = 100000
+    concurrent_tokens = 20000
 
-A key has 256 random bits, so that its hash needs no salt and no slowness.
+Both quotas may be left out. A key has 256 random bits, so that its hash needs no salt and no
+slowness.
 """
 
 import fcntl
@@ -18,16 +21,18 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from primase_server.access.caller import SCOPES
+from primase_server.access.quotas import UNLIMITED, QuotaLimits
 
 KEY_PREFIX = "primase_"
 KEY_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FIELDS = ("name", "sha256", "scopes")
+QUOTAS = ("tokens_per_minute", "concurrent_tokens")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class KeyEntry:
     name: str
     sha256: str
     scopes: tuple[str, ...]
+    limits: QuotaLimits = UNLIMITED
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -45,6 +51,9 @@ class KeyEntry:
             raise ValueError(f"key {self.name!r}: sha256 must be 64 hexadecimal digits")
         if not self.scopes or not set(self.scopes) <= set(SCOPES):
             raise ValueError(f"key {self.name!r}: scopes must be some of {', '.join(SCOPES)}")
+        for quota, limit in asdict(self.limits).items():
+            if limit is not None and limit < 1:
+                raise ValueError(f"key {self.name!r}: {quota} must be at least 1")
 
     @property
     def digest(self) -> bytes:
@@ -53,7 +62,12 @@ class KeyEntry:
 
     def toml(self) -> str:
         """The entry as it stands in the file."""
-        fields = {"name": self.name, "sha256": self.sha256, "scopes": list(self.scopes)}
+        fields: dict[str, object] = {
+            "name": self.name,
+            "sha256": self.sha256,
+            "scopes": list(self.scopes),
+        }
+        fields |= {quota: n for quota, n in asdict(self.limits).items() if n is not None}
         # a string, list or integer of ours in JSON is the same in TOML
         lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
         return "\n".join(["[[keys]]", *lines, ""])
@@ -103,14 +117,18 @@ def _entry(number: int, table: object) -> KeyEntry:
     if not isinstance(table, Mapping):
         raise ValueError("an entry begins with [[keys]]")
     # a quota that is misspelled would be none
-    if unknown := set(table) - set(FIELDS):
+    if unknown := set(table) - {*FIELDS, *QUOTAS}:
         raise ValueError(f"entry {number}: {min(unknown)!r} means nothing here")
     name, sha256, scopes = (table.get(field) for field in FIELDS)
     if not (isinstance(name, str) and isinstance(sha256, str)):
         raise ValueError(f"entry {number}: needs a name and a sha256, each in quotes")
     if not (isinstance(scopes, list) and all(isinstance(scope, str) for scope in scopes)):
         raise ValueError(f"entry {number}: scopes must be a list of names")
-    return KeyEntry(name, sha256, tuple(scopes))
+    quotas = {quota: table[quota] for quota in QUOTAS if quota in table}
+    # to Python, true is a number
+    if wrong := [quota for quota, limit in quotas.items() if type(limit) is not int]:
+        raise ValueError(f"entry {number}: {wrong[0]} must be a whole number")
+    return KeyEntry(name, sha256, tuple(scopes), QuotaLimits(**quotas))
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class FollowingScheduler:
     def add(self, job: GenerationJob, recipient: Recipient, now_s: float) -> Sequence[Delivery]:
         if job.follow_up is None:
             return self._generation.add(job, recipient, now_s)
-        shares = [_share(job, job.follow_up, index) for index in range(len(job.prompts))]
+        shares = _shares(job)
         num_tokens = job.num_samples * sum(tokens for tokens, _ in shares)
         num_bytes = job.num_samples * sum(num_bytes for _, num_bytes in shares)
         charge = self._one_shot.reserve(num_tokens, num_bytes, now_s)
@@ -211,6 +211,20 @@ class _Held:
 
 def _failed(end: Finished, error: PrimaseError) -> Failed:
     return Failed(end.item_index, end.sample_index, end.sequence_number, error)
+
+
+def tokens_in_all(job: Job | GenerationJob) -> int:
+    """Tokens at most of a job, its follow-ups included."""
+    if isinstance(job, Job):
+        return job.num_tokens
+    return job.num_tokens + job.num_samples * sum(tokens for tokens, _ in _shares(job))
+
+
+def _shares(job: GenerationJob) -> list[tuple[int, int]]:
+    """Of the follow-up of a sample of each prompt, the tokens and bytes at most."""
+    if job.follow_up is None:
+        return []
+    return [_share(job, job.follow_up, index) for index in range(len(job.prompts))]
 
 
 def _share(job: GenerationJob, follow_up: FollowUp, item_index: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 from primase_server.engine.job import Item
+from primase_server.engine.quotas import Quotas
 from primase_server.errors import PrimaseError
 
 TOKEN_ID_BYTES = 8
@@ -69,7 +70,7 @@ class GenerationJob:
     first_item, first_sample: what the first item and its first sample are called in the names of
         random streams.
     follow_up: what else is done with each sample, never refused once the job is accepted.
-    flow, deadline_s: as in `Job`.
+    flow, deadline_s, quotas: as in `Job`.
     """
 
     model: str
@@ -90,6 +91,7 @@ class GenerationJob:
     follow_up: FollowUp | None = None
     flow: str = ""
     deadline_s: float | None = None
+    quotas: Quotas | None = None
 
     @property
     def num_pairs(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from primase_server.engine.quotas import Quotas
 from primase_server.errors import PrimaseError
 
 
@@ -71,6 +72,7 @@ class Job:
     items: not empty; one already known to be bad is its error, and is reported in its place.
     flow: who waits in line together (a caller's key); "" puts the job in a line of its own.
     deadline_s: a `time.monotonic()` value, or None.
+    quotas: what the caller may have; None is no limit.
     """
 
     model: str
@@ -78,6 +80,7 @@ class Job:
     items: Sequence[Item | PrimaseError]
     flow: str = ""
     deadline_s: float | None = None
+    quotas: Quotas | None = None
 
     @property
     def num_tokens(self) -> int:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from primase_server.engine.device_loop import DeviceLoop, StepReport, Turn
 from primase_server.engine.engine import QueueState
-from primase_server.engine.following import FollowingScheduler
+from primase_server.engine.following import FollowingScheduler, tokens_in_all
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
@@ -116,8 +116,12 @@ class LocalEngine:
         try:
             with model.loop.changing():
                 deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
-        except PrimaseError as error:
-            self._observer.job_refused(model.name, error)
+        except BaseException as error:
+            submission.share.give_back()
+            if isinstance(error, PrimaseError):
+                self._observer.job_refused(model.name, error)
+            if job.quotas is not None:
+                submission.share = job.quotas.take(tokens_in_all(job))
             raise
         self._observer.job_admitted(model.name)
         self._open.add(submission)
@@ -131,6 +135,7 @@ class LocalEngine:
             self._is_idle.set()
         self._observer.job_ended(submission.model, error, time.monotonic() - submission.submitted_s)
 
+        submission.share.end()
     def _fail_open(self, error: PrimaseError, model: str | None = None) -> None:
         for submission in tuple(self._open):
             if model in (None, submission.model):

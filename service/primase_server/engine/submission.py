@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from primase_server.engine.device_loop import DeviceLoop
 from primase_server.engine.events import Heartbeat
+from primase_server.engine.quotas import NoShare, Share
 from primase_server.engine.scheduler import Delivery, Planner
 from primase_server.engine.ticket import LocalTicket
 from primase_server.errors import DeadlineExpired, PrimaseError
@@ -18,6 +19,7 @@ class Submission:
 
     def __init__(self, model: str, planner: Planner, loop: DeviceLoop, on_end: OnEnd) -> None:
         self.model = model
+        self.share: Share = NoShare()
         self.submitted_s = time.monotonic()
         self.ticket = LocalTicket(self)
         self._planner = planner

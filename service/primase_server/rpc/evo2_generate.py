@@ -103,7 +103,9 @@ def _generation(
         seed=generation_options.seed(asked),
         determinism=generation_options.determinism(asked),
         report=generation_options.report(options.report),
+        flow=call.caller.flow,
         deadline_s=call.deadline_s,
+        quotas=call.caller.quotas,
     )
     texts = [item.prompt for item in request.items]
     return Generation(job, texts, spelled, _is_exact, _ended, runner.weights.revision)

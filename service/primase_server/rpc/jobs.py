@@ -66,7 +66,9 @@ async def outcomes(
     However the reader leaves, the job's queued work is freed.
     """
     call = current_call()
-    ticket = engine.submit(Job(model, call.request_id, items, deadline_s=call.deadline_s))
+    caller = call.caller
+    job = Job(model, call.request_id, items, caller.flow, call.deadline_s, caller.quotas)
+    ticket = engine.submit(job)
     try:
         async for event in ticket:
             if not isinstance(event, Outcome):

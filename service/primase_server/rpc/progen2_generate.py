@@ -167,7 +167,9 @@ def _generation(
         seed=generation_options.seed(asked),
         determinism=generation_options.determinism(asked),
         report=generation_options.report(options.report),
+        flow=call.caller.flow,
         deadline_s=call.deadline_s,
+        quotas=call.caller.quotas,
     )
 
     def ended(event: Finished, told: generation_pb2.GenerationFinished) -> pb.SampleFinished:

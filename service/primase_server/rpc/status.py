@@ -73,7 +73,9 @@ def _bad_request(error: InvalidRequest) -> Message:
 
 
 def _quota_failure(error: QuotaExceeded) -> Message:
-    violation = error_details_pb2.QuotaFailure.Violation(description=error.message)
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=error.subject, description=error.message
+    )
     return error_details_pb2.QuotaFailure(violations=[violation])
 
 
