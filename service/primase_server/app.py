@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 
 import structlog
 
@@ -12,7 +11,7 @@ from primase_server.access.keys import Keys
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
-from primase_server.engine.observer import EngineObserver, Observers, SilentObserver
+from primase_server.engine.observer import EngineObserver, Observers
 from primase_server.gateway_process import GatewayProcess
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
@@ -21,6 +20,7 @@ from primase_server.metrics.listener import MetricsListener
 from primase_server.metrics.metrics import Metrics
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.models.room import Room
+from primase_server.recovery import Recovery
 from primase_server.rpc.concerns import CallObserver
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import build_server, listen
@@ -32,17 +32,6 @@ FORCED_EXIT_STATUS = 130
 LAST_WORDS_S = 5.0
 
 
-class Losses(SilentObserver):
-    """Tells of models that the engine has lost."""
-
-    def __init__(self, on_lost: Callable[[str], None]) -> None:
-        self._on_lost = on_lost
-
-    def model_lost(self, model: str) -> None:
-        """See EngineObserver."""
-        self._on_lost(model)
-
-
 class App:
     """The whole service in one process, and its gateway in another."""
 
@@ -51,7 +40,9 @@ class App:
         self.registry = Registry(
             tuple(configured(model, settings.weights_dir) for model in settings.models)
         )
-        watching: list[EngineObserver] = [Losses(self._lose)]
+        self.health = Health(self.registry)
+        self._recovery = Recovery(self.registry, self.health, self._serve_again)
+        watching: list[EngineObserver] = [self._recovery]
         self._metrics: MetricsListener | None = None
         if settings.telemetry.metrics is not None:
             metrics = Metrics()
@@ -61,7 +52,6 @@ class App:
         self.engine = LocalEngine(Observers(watching))
         if settings.telemetry.metrics is not None:
             metrics.watch(self.registry, self.engine)
-        self.health = Health(self.registry)
         keys_file = settings.access.keys_file
         gate = Gate(Keys(keys_file) if keys_file is not None else None)
         self._server = build_server(
@@ -69,7 +59,7 @@ class App:
         )
         self._gateway: GatewayProcess | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._updating: asyncio.Task[None] | None = None
+        self._loaded: dict[str, Loaded] = {}
         self.grpc_port = 0
         self.metrics_port: int | None = None
         self.rest_port: int | None = None
@@ -107,6 +97,7 @@ class App:
         if self._gateway is not None:
             await self._gateway.stop(self.settings.grace_s)
         await self._finish_calls()
+        self._recovery.stop()
         if self._loading is not None:
             self._loading.cancel()
         if self._metrics is not None:
@@ -132,11 +123,6 @@ class App:
         self._gateway = GatewayProcess(address, target, self.settings.rest_token)
         self.rest_port = self._gateway.port
         await self._gateway.start()
-
-    def _lose(self, model: str) -> None:
-        log.error("model_lost", model=model)
-        self.registry.find(model).set_failed("it failed while it ran; the server's log says why")
-        self._updating = asyncio.create_task(self.health.update())
 
     async def _load_models(self) -> None:
         for served in self.registry:
@@ -166,6 +152,10 @@ class App:
             generation = GenerationScheduler(loaded.generator, limits)
         self.engine.add_model(served.name, loaded.runner, limits, self.settings.device, generation)
         served.set_ready(loaded.runner, loaded.doubt, loaded.room)
+        self._loaded[served.name] = loaded
+
+    def _serve_again(self, name: str) -> None:
+        self._serve(self.registry.find(name), self._loaded[name])
 
 
 def engine_limits(limits: Limits, room: Room | None = None) -> EngineLimits:

@@ -23,6 +23,7 @@
     ├── PermissionDenied            PERMISSION_DENIED
     ├── NotServed                   NOT_SERVED
     └── InternalError               INTERNAL
+        └── NotFinite               INTERNAL
 
 Each class names its reason, a value of `primase.errors.v1.ErrorReason`; the gRPC code, the HTTP
 status and whether a retry can help are options on that value: written once, in the contract.
@@ -152,15 +153,14 @@ class QueueFull(PrimaseError):
 
 
 class QuotaExceeded(PrimaseError):
-    """The caller's own quota is spent; `subject` says whose, such as `key:lab`."""
+    """The caller's own quota is spent."""
 
     reason = "QUOTA_EXCEEDED"
 
-    def __init__(self, message: str, retry_after_s: float, subject: str = "") -> None:
+    def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
-        self.subject = subject
 
 class OutOfMemory(PrimaseError):
     """The device could not hold this work."""
@@ -214,3 +214,10 @@ class InternalError(PrimaseError):
     """A fault of ours; the text tells the caller nothing about our insides."""
 
     reason = "INTERNAL"
+
+
+class NotFinite(InternalError):
+    """The model gave numbers that are not finite, which nobody can use."""
+
+    def __init__(self) -> None:
+        super().__init__("the model gave numbers that are not finite")

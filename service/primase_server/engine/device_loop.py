@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from primase_server.engine.engine import Pace
@@ -62,14 +62,20 @@ class DeviceLoop:
     """Round robin over the schedulers of one device.
 
     on_step: takes the report of a step. on_broken: takes a turn whose scheduler itself raised, and
-    which is out of the round. Both are called on the device thread and must return at once.
+    which is out of the round. on_died: told that the thread ends, though nobody stopped it. All are
+    called on the device thread and must return at once.
     """
 
     def __init__(
-        self, device: str, on_step: Callable[[StepReport], None], on_broken: Callable[[Turn], None]
+        self,
+        device: str,
+        on_step: Callable[[StepReport], None],
+        on_broken: Callable[[Turn], None],
+        on_died: Callable[[], None],
     ) -> None:
         self._on_step = on_step
         self._on_broken = on_broken
+        self._on_died = on_died
         self._turns: deque[Turn] = deque()
         self._is_stopping = False
         self._changed = threading.Condition()
@@ -100,8 +106,12 @@ class DeviceLoop:
         self._thread.join()
 
     def _serve(self) -> None:
-        while self._take_turn():
-            pass
+        try:
+            while self._take_turn():
+                pass
+        except BaseException as error:  # noqa: BLE001  whatever it is, somebody must know
+            log_exception("the thread of a device died", error)
+            self._on_died()
 
     def _take_turn(self) -> bool:
         planned = self._next_step()
@@ -156,6 +166,9 @@ class DeviceLoop:
                 deliveries = step.settle(now_s)
         except Exception as error:  # noqa: BLE001  the thread serves other models too
             self._break(turn, error)
+        except BaseException:
+            self._abandon(step)
+            raise
         else:
             report = StepReport(
                 turn.model,
@@ -166,6 +179,11 @@ class DeviceLoop:
                 step.pace,
             )
             self._on_step(report)
+
+    def _abandon(self, step: Step) -> None:
+        """Let go of what the step holds; what came of it is told to nobody."""
+        with suppress(Exception), self._changed:
+            step.settle(time.monotonic())
 
     def _break(self, turn: Turn, error: Exception) -> None:
         """A fault in a scheduler, not in a runner: its books can no longer be trusted."""

@@ -35,7 +35,7 @@ def require_device(runner: object, error: Exception) -> None:
         raise DeviceLost from error
 
 
-def log_exception(message: str, error: Exception, request_id: str = "") -> None:
+def log_exception(message: str, error: BaseException, request_id: str = "") -> None:
     """Log the class and the place, never the text: that may quote a sequence."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     extra = {"request_id": request_id, "error": type(error).__name__}

@@ -18,7 +18,7 @@ from primase_server.engine.generation import GenerationJob
 from primase_server.engine.sampling import Draws, Logits, Wish
 from primase_server.engine.scheduler import Delivery, Recipient
 from primase_server.engine.uniforms import Numbers
-from primase_server.errors import InternalError, PrimaseError
+from primase_server.errors import NotFinite, PrimaseError
 
 TOKEN_BYTES = 64
 LOGIT_BYTES = 4
@@ -198,7 +198,7 @@ class Sample(Holder):
         if self._num_events == 0:
             yield self._started()
         if not draws.is_finite[row]:
-            yield self.fail(InternalError("the model gave numbers that are not finite"))
+            yield self.fail(NotFinite())
             return
         self._mass_outside += float(draws.mass_outside[row])
         event, num_bytes = self._drawn(draws, row, now_s)

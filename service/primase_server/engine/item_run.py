@@ -1,8 +1,9 @@
 """One item from its first pass to its result."""
 
 from primase_server.engine.failures import failure_of
+from primase_server.engine.finite import all_finite
 from primase_server.engine.job import Item, Part, SequentialItem
-from primase_server.errors import PrimaseError
+from primase_server.errors import NotFinite, PrimaseError
 
 
 class ItemRun:
@@ -55,6 +56,9 @@ class ItemRun:
         way to it.
         """
         self._num_accepted += 1
+        if not all_finite(output):
+            self.fail(NotFinite())
+            return
         try:
             part = self.item.part(output) if isinstance(self.item, SequentialItem) else None
         except Exception as error:  # noqa: BLE001  models may raise anything

@@ -7,23 +7,28 @@ from typing import TypeVar
 
 from primase_server.engine.device_loop import DeviceLoop, StepReport, Turn
 from primase_server.engine.engine import QueueState
-from primase_server.engine.following import FollowingScheduler, tokens_in_all
+from primase_server.engine.events import Failed, ItemFailed
+from primase_server.engine.following import FollowingScheduler
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.observer import EngineObserver, SilentObserver, StepSeen
 from primase_server.engine.one_shot import OneShotRunner, OneShotScheduler
-from primase_server.engine.scheduler import Scheduler
+from primase_server.engine.scheduler import Delivery, Scheduler
 from primase_server.engine.submission import Submission
 from primase_server.engine.ticket import LocalTicket
 from primase_server.errors import (
     InternalError,
     ModelNotReady,
+    NotFinite,
     NotServed,
     PrimaseError,
     ShuttingDown,
     UnknownModel,
 )
+
+# A device is up again well within this.
+RESTART_RETRY_S = 2.0
 
 JobT = TypeVar("JobT", Job, GenerationJob)
 
@@ -116,12 +121,8 @@ class LocalEngine:
         try:
             with model.loop.changing():
                 deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
-        except BaseException as error:
-            submission.share.give_back()
-            if isinstance(error, PrimaseError):
-                self._observer.job_refused(model.name, error)
-            if job.quotas is not None:
-                submission.share = job.quotas.take(tokens_in_all(job))
+        except PrimaseError as error:
+            self._observer.job_refused(model.name, error)
             raise
         self._observer.job_admitted(model.name)
         self._open.add(submission)
@@ -135,7 +136,6 @@ class LocalEngine:
             self._is_idle.set()
         self._observer.job_ended(submission.model, error, time.monotonic() - submission.submitted_s)
 
-        submission.share.end()
     def _fail_open(self, error: PrimaseError, model: str | None = None) -> None:
         for submission in tuple(self._open):
             if model in (None, submission.model):
@@ -158,6 +158,7 @@ class LocalEngine:
                 device,
                 on_step=self._post_report,
                 on_broken=self._post_loss,
+                on_died=lambda: self._post_death(device),
             )
         return self._device_loops[device]
 
@@ -167,9 +168,14 @@ class LocalEngine:
     def _post_loss(self, turn: Turn) -> None:
         self._event_loop.call_soon_threadsafe(self._lose, turn)
 
+    def _post_death(self, device: str) -> None:
+        self._event_loop.call_soon_threadsafe(self._lose_device, device)
+
     def _hand_over(self, report: StepReport) -> None:
         for delivery in report.deliveries:
             delivery.recipient.deliver(delivery)
+        if any(map(_is_not_finite, report.deliveries)):
+            self._observer.not_finite(report.model)
         if (model := self._models.get(report.model)) is not None:
             seen = StepSeen(
                 report.num_tokens,
@@ -186,3 +192,18 @@ class LocalEngine:
             self.refuse_model(turn.model, "it failed and waits to be loaded again")
             self.remove_model(turn.model, InternalError("the model failed"))
             self._observer.model_lost(turn.model)
+
+    def _lose_device(self, device: str) -> None:
+        loop = self._device_loops.pop(device)
+        lost = [model.name for model in self._models.values() if model.loop is loop]
+        for name in lost:
+            why = "its device had to be started again"
+            self.refuse_model(name, why)
+            self.remove_model(name, ModelNotReady(f"model {name!r}: {why}", RESTART_RETRY_S))
+        self._observer.device_ended(lost)
+
+
+def _is_not_finite(delivery: Delivery) -> bool:
+    return isinstance(delivery.event, ItemFailed | Failed) and isinstance(
+        delivery.event.error, NotFinite
+    )

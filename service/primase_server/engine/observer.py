@@ -39,6 +39,12 @@ class EngineObserver(Protocol):
     def model_lost(self, model: str) -> None:
         """Its device or its scheduler failed, and it answers no more."""
 
+    def not_finite(self, model: str) -> None:
+        """It gave numbers that are not finite, which cost those who had asked their answer."""
+
+    def device_ended(self, models: Sequence[str]) -> None:
+        """The thread of their device died, and they answer no more until they are added again."""
+
 
 class SilentObserver:
     """Listens to nothing."""
@@ -52,6 +58,10 @@ class SilentObserver:
     def job_ended(self, model: str, error: PrimaseError | None, total_s: float) -> None: ...
 
     def model_lost(self, model: str) -> None: ...
+
+    def not_finite(self, model: str) -> None: ...
+
+    def device_ended(self, models: Sequence[str]) -> None: ...
 
 
 class Observers:
@@ -79,3 +89,11 @@ class Observers:
     def model_lost(self, model: str) -> None:
         for observer in self._observers:
             observer.model_lost(model)
+
+    def not_finite(self, model: str) -> None:
+        for observer in self._observers:
+            observer.not_finite(model)
+
+    def device_ended(self, models: Sequence[str]) -> None:
+        for observer in self._observers:
+            observer.device_ended(models)

@@ -25,7 +25,8 @@ class LoadedModel(Protocol):
 class ServedModel:
     """One configured model.
 
-    `loaded` and `card` are set once it is READY or UNVERIFIED; `detail` says why it is not READY.
+    `loaded` and `card` are set once it is READY or UNVERIFIED; `detail` says why it is not READY,
+    or what is wrong with it all the same.
     `precision_doubt` is what is not known of the numbers of a model that answers all the same.
     `room` is what its device has for it; None where the server's limits alone decide.
     """
@@ -54,6 +55,14 @@ class ServedModel:
         """The model is described and not used; `detail` is told to callers."""
         self.loaded, self.card = loaded, loaded.card(self.name)
         self.state, self.detail = ModelState.UNVERIFIED, detail
+
+    def set_loading(self, detail: str) -> None:
+        """The model does not answer for now; `detail` is told to callers."""
+        self.state, self.detail = ModelState.LOADING, detail
+
+    def set_degraded(self, detail: str) -> None:
+        """The model answers, and not always well; `detail` is told by GetModel."""
+        self.detail = detail
 
     def set_failed(self, detail: str) -> None:
         """The model will not answer; `detail` is told to callers."""
