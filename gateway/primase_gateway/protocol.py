@@ -64,7 +64,9 @@ class PromptProtocol(H11Protocol):
         if self.transport.is_closing():
             return None
         state = self.conn.their_state
-        has_begun = self.cycle is None or bool(self.conn.trailing_data[0])
+        # uvicorn has no cycle before the first request, whatever it declares
+        is_first = self.cycle is None
+        has_begun = is_first or bool(self.conn.trailing_data[0])  # type: ignore[redundant-expr]
         if state is h11.SEND_BODY or (state is h11.IDLE and has_begun):
             return state, self.cycle
         return None

@@ -18,7 +18,8 @@ class Output:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_bad_number_is_found_wherever_it_is(dtype: type, bad: float) -> None:
-    good, spoilt = np.zeros((3, 5), dtype), np.zeros((3, 5), dtype)
+    good: np.ndarray = np.zeros((3, 5), dtype)
+    spoilt = good.copy()
     spoilt[1, 2] = bad
     assert all_finite(good)
     assert not all_finite(spoilt)

@@ -1,0 +1,61 @@
+"""A wall clock that jumps: nothing that waits or measures reads it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path
+    for folder in ("service/primase_server", "gateway/primase_gateway", "clients/python/primase")
+    for path in (ROOT / folder).rglob("*.py")
+)
+WALL_CLOCK = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+}
+# Each tells a moment to somebody; none waits for it, and none subtracts from it.
+MOMENTS: dict[str, str] = {}
+
+
+def wall_clocks(source: str) -> list[int]:
+    """Lines of `source` that read the wall clock."""
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            found += [node.lineno for name in node.names if ("time", name.name) in WALL_CLOCK]
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if (name, node.attr) in WALL_CLOCK:
+                found.append(node.lineno)
+    return found
+
+
+def test_no_timer_reads_the_wall_clock() -> None:
+    assert len(SOURCES) > 200
+    found = {
+        path.relative_to(ROOT).as_posix(): lines
+        for path in SOURCES
+        if (lines := wall_clocks(path.read_text()))
+    }
+    assert set(found) == set(MOMENTS), found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.time()",
+        "from time import time\ntime()",
+        "import datetime\ndatetime.datetime.now()",
+        "from datetime import datetime, UTC\ndatetime.now(UTC)",
+    ],
+)
+def test_the_ways_to_read_it_are_known(source: str) -> None:
+    assert wall_clocks(source)
