@@ -66,7 +66,7 @@ class PromptProtocol(H11Protocol):
         state = self.conn.their_state
         # uvicorn has no cycle before the first request, whatever it declares
         is_first = self.cycle is None
-        has_begun = is_first or bool(self.conn.trailing_data[0])  # type: ignore[redundant-expr]
+        has_begun = is_first or bool(self.conn.trailing_data[0])
         if state is h11.SEND_BODY or (state is h11.IDLE and has_begun):
             return state, self.cycle
         return None
