@@ -16,9 +16,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from primase_gateway.settings import Settings
 from tests.gateway.live import gateway
-from tests.metrics.conftest import measured as measured
+from tests.metrics.answered import answered
 from tests.metrics.scraped import Scraped
-from tests.rpc.live import Live
 from tools import dashboard
 
 PROJECT = Path(__file__).parents[2]
@@ -55,17 +54,17 @@ def queries() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def exported(measured: Live) -> Iterator[Scraped]:
+def exported() -> Scraped:
     """All metrics of a service and a gateway that have answered some calls."""
-    address = f"127.0.0.1:{measured.app.grpc_port}"
     with (
-        gateway(Settings(server=address)) as live,
+        answered() as service,
+        gateway(Settings(server=f"127.0.0.1:{service.app.grpc_port}")) as live,
         httpx.Client(base_url=live.url, timeout=30) as client,
     ):
         body = {"sequence": "ACGT", "num_tokens": 1}
         assert client.post("/biology/arc/evo2/generate", json=body).status_code == 200
         of_gateway = Scraped.of_text(client.get("/v1/metrics").text)
-    yield Scraped(Scraped.of(measured).families | of_gateway.families)
+        return Scraped(Scraped.of(service).families | of_gateway.families)
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:
@@ -146,8 +145,10 @@ def test_the_page_names_every_metric(exported: Scraped) -> None:
         name: kind.strip() for names, kind, _ in rows for name in re.findall(r"`(\w+)`", names)
     }
     ours = {name: f for name, f in exported.families.items() if not COMMON.fullmatch(name)}
-    suffixes = {"counter": "_total", "info": "_info"}
-    told = {name + suffixes.get(family.type, ""): family.type for name, family in ours.items()}
+    told = {
+        f"{name}_total" if family.type == "counter" else name: family.type
+        for name, family in ours.items()
+    }
     assert {name: kind for name, kind in kinds.items() if not COMMON.fullmatch(name)} == told
 
 

@@ -11,7 +11,7 @@ from primase_server.settings import Listen
 from tests.engine.live import entered, on_loop
 from tests.engine.live import serving as engine_of
 from tests.engine.toys import ROOMY, GatedRunner, single
-from tests.metrics.conftest import NUM_CALLS, NUM_NEW_TOKENS
+from tests.metrics.answered import NUM_CALLS, NUM_NEW_TOKENS
 from tests.metrics.scraped import Scraped
 from tests.rpc.live import SETTINGS, serving
 
