@@ -25,8 +25,6 @@ from tools import descriptors
 from tools.descriptors import BUF, LOWER_BOUNDS, PROTOS, ROOT, UPPER_BOUNDS
 
 BASELINE = Path(PROTOS) / "baseline.binpb"
-# Neither more nor less of these: they say what a value means.
-MEANINGS = ("unit", "per_item")
 
 
 def breaks(root: Path = ROOT) -> list[str]:
@@ -82,9 +80,10 @@ def _tightened(old: rules_pb2.FieldRules, new: rules_pb2.FieldRules) -> Iterator
         yield "takes other characters than before"
     if new.required and not old.required:
         yield "must be set, and had not to be"
-    for name in MEANINGS:
-        if getattr(old, name) != getattr(new, name):
-            yield f"{name} was {getattr(old, name)!r} and is {getattr(new, name)!r}"
+    if old.unit and new.unit != old.unit:
+        yield f"is counted in {new.unit or 'nothing'}, and was in {old.unit}"
+    if old.per_item != new.per_item:
+        yield "a bad entry fails the call, or alone, otherwise than before"
 
 
 def _must_be_given(field: FieldDescriptorProto, rules: rules_pb2.FieldRules) -> bool:

@@ -83,7 +83,13 @@ BREAKING = {
         ESM2,
         "    per_item: true\n",
         "",
-        "primase.esm2.v1.StreamEncodeRequest.items: per_item was True and is False",
+        "StreamEncodeRequest.items: a bad entry fails the call, or alone, otherwise than",
+    ),
+    "a number has another unit": (
+        "type/v1/usage.proto",
+        'unit: "ms"',
+        'unit: "s"',
+        "primase.type.v1.Timings.queue_ms: is counted in s, and was in ms",
     ),
     "a new field has to be given": (
         ESM2,

@@ -518,7 +518,7 @@ type ModelDefaults struct {
 	TopK int32 `protobuf:"varint,3,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
 	// Probability mass kept by top-p; 1: all.
 	TopP *float32 `protobuf:"fixed32,4,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
-	// Layers whose representations are returned, as negative indices count from the last.
+	// Layers whose vectors are returned; a negative one counts from the last, which is -1.
 	ReprLayers    []int32 `protobuf:"varint,5,rep,packed,name=repr_layers,json=reprLayers,proto3" json:"repr_layers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -667,23 +667,23 @@ const file_primase_type_v1_generation_proto_rawDesc = "" +
 	"\x06logits\x18\x03 \x01(\bR\x06logits\x12\x1d\n" +
 	"\n" +
 	"elapsed_ms\x18\x04 \x01(\bR\telapsedMs\x12I\n" +
-	"\x10num_alternatives\x18\x05 \x01(\x05B\x1e\xca\xf3\x18\x1a\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00@@J\x06tokensR\x0fnumAlternatives\"\xe4\x01\n" +
+	"\x10num_alternatives\x18\x05 \x01(\x05B\x1e\xca\xf3\x18\x1a\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00@@J\x06tokensR\x0fnumAlternatives\"\xf2\x01\n" +
 	"\x11GenerationStarted\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x12\x12\n" +
-	"\x04seed\x18\x04 \x01(\x04R\x04seed\x12*\n" +
-	"\x11num_prompt_tokens\x18\x05 \x01(\x03R\x0fnumPromptTokens\x12>\n" +
-	"\vdeterminism\x18\x06 \x01(\x0e2\x1c.primase.type.v1.DeterminismR\vdeterminism\"\x86\x03\n" +
+	"\x04seed\x18\x04 \x01(\x04R\x04seed\x128\n" +
+	"\x11num_prompt_tokens\x18\x05 \x01(\x03B\f\xca\xf3\x18\bJ\x06tokensR\x0fnumPromptTokens\x12>\n" +
+	"\vdeterminism\x18\x06 \x01(\x0e2\x1c.primase.type.v1.DeterminismR\vdeterminism\"\x90\x03\n" +
 	"\x0fGeneratedTokens\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x1b\n" +
 	"\ttoken_ids\x18\x02 \x03(\rR\btokenIds\x12\x1b\n" +
 	"\tlog_probs\x18\x03 \x03(\x02R\blogProbs\x12#\n" +
 	"\rsampled_probs\x18\x04 \x03(\x02R\fsampledProbs\x12/\n" +
-	"\x06logits\x18\x05 \x01(\v2\x17.primase.type.v1.TensorR\x06logits\x12\x1d\n" +
+	"\x06logits\x18\x05 \x01(\v2\x17.primase.type.v1.TensorR\x06logits\x12'\n" +
 	"\n" +
-	"elapsed_ms\x18\x06 \x03(\x02R\telapsedMs\x12@\n" +
+	"elapsed_ms\x18\x06 \x03(\x02B\b\xca\xf3\x18\x04J\x02msR\telapsedMs\x12@\n" +
 	"\x0falternative_ids\x18\a \x01(\v2\x17.primase.type.v1.TensorR\x0ealternativeIds\x12K\n" +
 	"\x15alternative_log_probs\x18\b \x01(\v2\x17.primase.type.v1.TensorR\x13alternativeLogProbs\x12!\n" +
 	"\fresume_token\x18\t \x01(\tR\vresumeToken\"\x9f\x02\n" +
@@ -692,10 +692,10 @@ const file_primase_type_v1_generation_proto_rawDesc = "" +
 	"\x05usage\x18\x02 \x01(\v2\x16.primase.type.v1.UsageR\x05usage\x122\n" +
 	"\atimings\x18\x03 \x01(\v2\x18.primase.type.v1.TimingsR\atimings\x122\n" +
 	"\x15mass_outside_alphabet\x18\x04 \x01(\x01R\x13massOutsideAlphabet\x12<\n" +
-	"\bterminal\x18\x05 \x01(\v2 .primase.type.v1.GeneratedTokensR\bterminal\"n\n" +
+	"\bterminal\x18\x05 \x01(\v2 .primase.type.v1.GeneratedTokensR\bterminal\"|\n" +
 	"\x13GenerationHeartbeat\x12%\n" +
-	"\x0equeue_position\x18\x01 \x01(\x03R\rqueuePosition\x120\n" +
-	"\x14num_prefilled_tokens\x18\x02 \x01(\x03R\x12numPrefilledTokens*h\n" +
+	"\x0equeue_position\x18\x01 \x01(\x03R\rqueuePosition\x12>\n" +
+	"\x14num_prefilled_tokens\x18\x02 \x01(\x03B\f\xca\xf3\x18\bJ\x06tokensR\x12numPrefilledTokens*h\n" +
 	"\vDeterminism\x12\x1b\n" +
 	"\x17DETERMINISM_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bDETERMINISM_BATCH_INVARIANT\x10\x01\x12\x1b\n" +

@@ -9,6 +9,7 @@ package typev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	_ "primase.dev/go/options/v1"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -144,15 +145,15 @@ var File_primase_type_v1_usage_proto protoreflect.FileDescriptor
 
 const file_primase_type_v1_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x1bprimase/type/v1/usage.proto\x12\x0fprimase.type.v1\"e\n" +
-	"\x05Usage\x12*\n" +
-	"\x11num_prompt_tokens\x18\x01 \x01(\x03R\x0fnumPromptTokens\x120\n" +
-	"\x14num_generated_tokens\x18\x02 \x01(\x03R\x12numGeneratedTokens\"^\n" +
-	"\aTimings\x12\x19\n" +
-	"\bqueue_ms\x18\x01 \x01(\x01R\aqueueMs\x12\x1d\n" +
+	"\x1bprimase/type/v1/usage.proto\x12\x0fprimase.type.v1\x1a\x1eprimase/options/v1/rules.proto\"\x81\x01\n" +
+	"\x05Usage\x128\n" +
+	"\x11num_prompt_tokens\x18\x01 \x01(\x03B\f\xca\xf3\x18\bJ\x06tokensR\x0fnumPromptTokens\x12>\n" +
+	"\x14num_generated_tokens\x18\x02 \x01(\x03B\f\xca\xf3\x18\bJ\x06tokensR\x12numGeneratedTokens\"|\n" +
+	"\aTimings\x12#\n" +
+	"\bqueue_ms\x18\x01 \x01(\x01B\b\xca\xf3\x18\x04J\x02msR\aqueueMs\x12'\n" +
 	"\n" +
-	"compute_ms\x18\x02 \x01(\x01R\tcomputeMs\x12\x19\n" +
-	"\btotal_ms\x18\x03 \x01(\x01R\atotalMsB\x17\n" +
+	"compute_ms\x18\x02 \x01(\x01B\b\xca\xf3\x18\x04J\x02msR\tcomputeMs\x12#\n" +
+	"\btotal_ms\x18\x03 \x01(\x01B\b\xca\xf3\x18\x04J\x02msR\atotalMsB\x17\n" +
 	"\x13dev.primase.type.v1P\x01b\x06proto3"
 
 var (

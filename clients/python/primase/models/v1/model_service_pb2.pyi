@@ -293,7 +293,7 @@ class ModelDefaults(_message.Message):
     """Probability mass kept by top-p; 1: all."""
     @_builtins.property
     def repr_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Layers whose representations are returned, as negative indices count from the last."""
+        """Layers whose vectors are returned; a negative one counts from the last, which is -1."""
 
     def __init__(
         self,

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from primase.options.v1 import rules_pb2 as primase_dot_options_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprimase/type/v1/usage.proto\x12\x0fprimase.type.v1\"e\n\x05Usage\x12*\n\x11num_prompt_tokens\x18\x01 \x01(\x03R\x0fnumPromptTokens\x12\x30\n\x14num_generated_tokens\x18\x02 \x01(\x03R\x12numGeneratedTokens\"^\n\x07Timings\x12\x19\n\x08queue_ms\x18\x01 \x01(\x01R\x07queueMs\x12\x1d\n\ncompute_ms\x18\x02 \x01(\x01R\tcomputeMs\x12\x19\n\x08total_ms\x18\x03 \x01(\x01R\x07totalMsB\x17\n\x13\x64\x65v.primase.type.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprimase/type/v1/usage.proto\x12\x0fprimase.type.v1\x1a\x1eprimase/options/v1/rules.proto\"\x81\x01\n\x05Usage\x12\x38\n\x11num_prompt_tokens\x18\x01 \x01(\x03\x42\x0c\xca\xf3\x18\x08J\x06tokensR\x0fnumPromptTokens\x12>\n\x14num_generated_tokens\x18\x02 \x01(\x03\x42\x0c\xca\xf3\x18\x08J\x06tokensR\x12numGeneratedTokens\"|\n\x07Timings\x12#\n\x08queue_ms\x18\x01 \x01(\x01\x42\x08\xca\xf3\x18\x04J\x02msR\x07queueMs\x12\'\n\ncompute_ms\x18\x02 \x01(\x01\x42\x08\xca\xf3\x18\x04J\x02msR\tcomputeMs\x12#\n\x08total_ms\x18\x03 \x01(\x01\x42\x08\xca\xf3\x18\x04J\x02msR\x07totalMsB\x17\n\x13\x64\x65v.primase.type.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +33,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'primase.type.v1.usage_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.primase.type.v1P\001'
-  _globals['_USAGE']._serialized_start=48
-  _globals['_USAGE']._serialized_end=149
-  _globals['_TIMINGS']._serialized_start=151
-  _globals['_TIMINGS']._serialized_end=245
+  _globals['_USAGE'].fields_by_name['num_prompt_tokens']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['num_prompt_tokens']._serialized_options = b'\312\363\030\010J\006tokens'
+  _globals['_USAGE'].fields_by_name['num_generated_tokens']._loaded_options = None
+  _globals['_USAGE'].fields_by_name['num_generated_tokens']._serialized_options = b'\312\363\030\010J\006tokens'
+  _globals['_TIMINGS'].fields_by_name['queue_ms']._loaded_options = None
+  _globals['_TIMINGS'].fields_by_name['queue_ms']._serialized_options = b'\312\363\030\004J\002ms'
+  _globals['_TIMINGS'].fields_by_name['compute_ms']._loaded_options = None
+  _globals['_TIMINGS'].fields_by_name['compute_ms']._serialized_options = b'\312\363\030\004J\002ms'
+  _globals['_TIMINGS'].fields_by_name['total_ms']._loaded_options = None
+  _globals['_TIMINGS'].fields_by_name['total_ms']._serialized_options = b'\312\363\030\004J\002ms'
+  _globals['_USAGE']._serialized_start=81
+  _globals['_USAGE']._serialized_end=210
+  _globals['_TIMINGS']._serialized_start=212
+  _globals['_TIMINGS']._serialized_end=336
 # @@protoc_insertion_point(module_scope)
