@@ -1,9 +1,10 @@
 """docs/contract.md says everything that the protos say, and the protos say what it needs."""
 
+import functools
 import re
 
 import pytest
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
 from primase.reasons import REASONS
 from tools import contract_page, descriptors
@@ -11,9 +12,17 @@ from tools.contract_fields import DEFAULT, NUMBERS, Contract
 from tools.descriptors import FIELD, MESSAGE, ROOT
 
 PAGE = ROOT / contract_page.PAGE
-FILES = descriptors.read(descriptors.build())
-CONTRACT = Contract(FILES)
 TEXT = PAGE.read_text()
+
+
+@functools.cache
+def files() -> dict[str, FileDescriptorProto]:
+    return descriptors.read(descriptors.build())
+
+
+@functools.cache
+def contract() -> Contract:
+    return Contract(files())
 
 
 def section(anchor: str) -> str:
@@ -28,11 +37,11 @@ def row(anchor: str, name: str) -> str:
 
 
 def test_it_is_that_of_the_protos() -> None:
-    assert contract_page.page(CONTRACT) == TEXT, "run `make generate`"
+    assert contract_page.page(contract()) == TEXT, "run `make generate`"
 
 
 def test_every_call_field_value_and_reason_is_there() -> None:
-    for file in FILES.values():
+    for file in files().values():
         for service in file.service:
             for method in service.method:
                 assert section(f"{file.package}.{service.name}.{method.name}")
@@ -126,10 +135,14 @@ def test_an_error_is_told_whole() -> None:
 def asked_fields() -> list[tuple[str, FieldDescriptorProto, str]]:
     """Of every message that a request can hold: name, itself, comment."""
     return [
-        (f"{message.name}.{field.name}", field, CONTRACT.comment(file, MESSAGE, number, FIELD, at))
-        for file in FILES.values()
+        (
+            f"{message.name}.{field.name}",
+            field,
+            contract().comment(file, MESSAGE, number, FIELD, at),
+        )
+        for file in files().values()
         for number, message in enumerate(file.message_type)
-        if f"{file.package}.{message.name}" in CONTRACT.asked
+        if f"{file.package}.{message.name}" in contract().asked
         for at, field in enumerate(message.field)
     ]
 
