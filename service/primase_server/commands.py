@@ -90,11 +90,27 @@ dtype_option = click.option(
 )
 @weights_dir_option
 @click.option("--pull", is_flag=True, help="First pull those of NAME=hub that are not there.")
-@click.option("--grpc-host", default="127.0.0.1", show_default=True)
-@click.option("--grpc-port", default=50051, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--grpc-host", default="127.0.0.1", show_default=True, help="Address that gRPC listens on."
+)
+@click.option(
+    "--grpc-port",
+    default=50051,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of gRPC; 0 lets the system pick one and logs it.",
+)
 @click.option("--rest/--no-rest", default=True, show_default=True, help="Also serve JSON.")
-@click.option("--rest-host", default="127.0.0.1", show_default=True)
-@click.option("--rest-port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--rest-host", default="127.0.0.1", show_default=True, help="Address that REST listens on."
+)
+@click.option(
+    "--rest-port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of REST; 0 lets the system pick one and logs it.",
+)
 @click.option(
     "--rest-token", default="", help="Ask REST callers for this token. Not with --keys-file."
 )
@@ -123,14 +139,25 @@ dtype_option = click.option(
     "--threads", type=click.IntRange(1), help="CPU threads of the model. [default: cores less one]"
 )
 @click.option(
-    "--max-residues", default=Limits.max_residues, show_default=True, type=click.IntRange(1)
+    "--max-residues",
+    default=Limits.max_residues,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Longest protein that ESM-2 encodes or predicts.",
 )
-@click.option("--max-bases", default=Limits.max_bases, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--max-bases",
+    default=Limits.max_bases,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Longest sequence of Evo 2, where the model itself takes as many.",
+)
 @click.option(
     "--max-queued-tokens",
     default=Limits.max_queued_tokens,
     show_default=True,
     type=click.IntRange(1),
+    help="Of each model, tokens of work that may wait; above that it is refused, to come back.",
 )
 @click.option(
     "--max-batch-tokens",
@@ -149,6 +176,7 @@ dtype_option = click.option(
     default=Limits.max_request_bytes,
     show_default=True,
     type=click.IntRange(1024),
+    help="Largest message of gRPC that is read.",
 )
 @click.option(
     "--heartbeat-s",
@@ -181,6 +209,7 @@ dtype_option = click.option(
     default="info",
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Least severe log lines to write.",
 )
 def serve(
     *,
