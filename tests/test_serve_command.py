@@ -1,11 +1,13 @@
 """What `primase serve` makes of its flags and of their twins in the environment."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from primase_server import commands
 from primase_server.commands import serve
-from primase_server.settings import DEMO_MODELS, ModelSettings, Settings
+from primase_server.settings import DEMO_MODELS, Access, ModelSettings, Settings, Tls
 
 
 def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environment: str) -> Settings:
@@ -64,3 +66,32 @@ def test_room_for_states_is_measured_unless_told(monkeypatch: pytest.MonkeyPatch
 def test_heartbeats_come_as_often_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_of(monkeypatch, "--demo").limits.heartbeat_s == 15.0
     assert settings_of(monkeypatch, "--demo", "--heartbeat-s=2.5").limits.heartbeat_s == 2.5
+
+
+def test_keys_and_encryption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keys, cert, key = (tmp_path / name for name in ("keys", "cert", "key"))
+    for file in (keys, cert, key):
+        file.touch()
+    found = settings_of(monkeypatch, "--demo")
+    assert (found.access, found.tls) == (Access(), None)
+    arguments = ("--demo", f"--tls-cert={cert}", f"--tls-key={key}", f"--tls-client-ca={cert}")
+    found = settings_of(monkeypatch, *arguments, PRIMASE_KEYS_FILE=str(keys))
+    assert (found.access, found.tls) == (Access(keys), Tls(cert, key, cert))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--tls-cert=FILE",), "--tls-cert and --tls-key go together"),
+        (("--tls-client-ca=FILE",), "--tls-cert and --tls-key go together"),
+        (("--keys-file=FILE", "--rest-token=t"), "one or the other"),
+        (("--keys-file=none",), "does not exist"),
+    ],
+)
+def test_what_does_not_go_together(tmp_path: Path, arguments: tuple[str, ...], why: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    given = [argument.replace("FILE", str(file)) for argument in arguments]
+    ran = CliRunner().invoke(serve, ["--demo", *given], prog_name="primase")
+    assert ran.exit_code == 2
+    assert why in " ".join(ran.output.replace("│", " ").split())

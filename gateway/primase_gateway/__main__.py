@@ -7,6 +7,8 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import uvicorn
@@ -15,16 +17,28 @@ from primase_gateway import log, nim_variables
 from primase_gateway.app import create_app
 from primase_gateway.protocol import MAX_HEAD_BYTES, prompt_protocol
 from primase_gateway.settings import Settings
+from primase_gateway.tls import rest_context
 
 logger = logging.getLogger("primase_gateway")
 DEFAULTS = Settings()
 STDIN = 0
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(context_settings={"auto_envvar_prefix": "PRIMASE_GATEWAY", "show_default": True})
 @click.option(
     "--server", default=DEFAULTS.server, show_envvar=True, help="gRPC service, host:port."
 )
+@click.option(
+    "--server-ca",
+    show_envvar=True,
+    type=FILE,
+    help="Call the service with TLS, trusting these authorities (PEM).",
+)
+@click.option(
+    "--server-cert", show_envvar=True, type=FILE, help="The gateway's own certificate there (PEM)."
+)
+@click.option("--server-key", show_envvar=True, type=FILE, help="Key of --server-cert (PEM).")
 @click.option("--host", default=DEFAULTS.host, show_envvar=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -39,6 +53,19 @@ STDIN = 0
     show_envvar=True,
     type=click.IntRange(min=0),
     help="A listening socket inherited from the parent process, instead of host and port.",
+)
+@click.option(
+    "--tls-cert",
+    show_envvar=True,
+    type=FILE,
+    help="Encrypt REST with this certificate (PEM); read again when it changes.",
+)
+@click.option("--tls-key", show_envvar=True, type=FILE, help="Key of --tls-cert (PEM).")
+@click.option(
+    "--tls-client-ca",
+    show_envvar=True,
+    type=FILE,
+    help="Let in only clients with a certificate of these authorities (PEM).",
 )
 @click.option(
     "--token",
@@ -150,12 +177,21 @@ STDIN = 0
 def main(**options: object) -> None:
     """Serve REST in front of a Primase service."""
     options["nim_model"] = options["nim_model"] or nim_variables.model(os.environ)
+    _require_together(options, "tls_cert", "tls_key")
+    _require_together(options, "server_cert", "server_key")
+    if options["tls_client_ca"] and not options["tls_cert"]:
+        raise click.UsageError("--tls-client-ca needs --tls-cert")
+    if options["server_cert"] and not options["server_ca"]:
+        raise click.UsageError("--server-cert needs --server-ca")
     settings = Settings(**options)  # type: ignore[arg-type]  # click has checked each by its option
     log.configure(settings.log_level)
     for name in nim_variables.ignored(os.environ):
         logger.warning("ignored_variable", extra={"fields": {"name": name}})
     listener = _listener(settings)
-    server = uvicorn.Server(server_config(settings))
+    try:
+        server = uvicorn.Server(server_config(settings))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
     if settings.supervised:
         threading.Thread(target=_stop_with_supervisor, args=(server,), daemon=True).start()
     host, port = listener.getsockname()[:2]
@@ -166,6 +202,12 @@ def main(**options: object) -> None:
         signal.signal(wanted, lambda *_: sys.exit(0))
     server.run(sockets=[listener])
     sys.exit(0 if server.started else 1)
+
+
+def _require_together(options: Mapping[str, object], one: str, other: str) -> None:
+    if bool(options[one]) != bool(options[other]):
+        names = (f"--{name.replace('_', '-')}" for name in (one, other))
+        raise click.UsageError(f"{' and '.join(names)} go together")
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -187,8 +229,8 @@ def _stop_with_supervisor(server: uvicorn.Server) -> None:
 
 
 def server_config(settings: Settings) -> uvicorn.Config:
-    """How uvicorn runs the application."""
-    return uvicorn.Config(
+    """How uvicorn runs the application. Raises OSError for files of TLS that cannot be used."""
+    config = uvicorn.Config(
         create_app(settings),
         # httptools drops the body of a request that offers to upgrade, as Java's HttpClient does.
         http=prompt_protocol(settings.request_s),
@@ -202,6 +244,9 @@ def server_config(settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=math.ceil(settings.drain_s),
     )
+    config.load()
+    config.ssl = rest_context(settings)
+    return config
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,6 +11,7 @@ from primase_gateway.held import HeldBytes
 from primase_gateway.metrics import Metrics
 from primase_gateway.service import Service
 from primase_gateway.settings import Settings
+from primase_gateway.tls import service_credentials
 
 SCHEMES = ("token", "bearer")
 
@@ -29,8 +30,12 @@ class Gateway:
     def connect(cls, settings: Settings) -> "Gateway":
         """Make the parts. Call it on the event loop."""
         # A token of the gateway's own is none of the service's business.
-        mine = bool(settings.token)
-        service = Service(settings.server, settings.deadline_s, passes_credentials=not mine)
+        service = Service(
+            settings.server,
+            settings.deadline_s,
+            encryption=service_credentials(settings),
+            passes_credentials=not settings.token,
+        )
         held = HeldBytes(settings.max_answer_bytes, settings.max_held_bytes)
         return cls(settings, service, Catalogue(service), held, Metrics())
 

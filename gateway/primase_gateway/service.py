@@ -37,8 +37,18 @@ class Service:
     passes_credentials: whether the clients' `authorization` is meant for the service.
     """
 
-    def __init__(self, server: str, deadline_s: float, *, passes_credentials: bool = True) -> None:
-        self._channel = grpc.aio.insecure_channel(server, options=CHANNEL_OPTIONS)
+    def __init__(
+        self,
+        server: str,
+        deadline_s: float,
+        *,
+        encryption: grpc.ChannelCredentials | None = None,
+        passes_credentials: bool = True,
+    ) -> None:
+        if encryption is None:
+            self._channel = grpc.aio.insecure_channel(server, options=CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(server, encryption, options=CHANNEL_OPTIONS)
         self._deadline_s = deadline_s
         self._passes_credentials = passes_credentials
         self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)

@@ -1,6 +1,7 @@
 """Everything an operator can set. `__main__.py` fills it from flags and environment."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 MIB = 1 << 20
 
@@ -10,10 +11,20 @@ class Settings:
     """The whole configuration of one gateway."""
 
     server: str = "127.0.0.1:50051"
+    # PEM: authorities that vouch for the service, which is then called with TLS, and the gateway's
+    # own certificate and key where it asks for them.
+    server_ca: Path | None = None
+    server_cert: Path | None = None
+    server_key: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     # A listening socket that the parent process hands down; host and port are then its own.
     fd: int | None = None
+    # PEM: with certificate and key REST is encrypted; with authorities of clients it asks them for
+    # certificates.
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
     # Empty: any token, or none, is accepted.
     token: str = field(default="", repr=False)
     # Time that one request may take in the service.

@@ -6,8 +6,10 @@ import signal
 
 import structlog
 
+from primase_server import exposure
 from primase_server.access.gate import Gate
 from primase_server.access.keys import Keys
+from primase_server.back_door import BackDoor
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.engine.local import LocalEngine
@@ -57,6 +59,7 @@ class App:
         self._server = build_server(
             self.engine, self.registry, self.health, settings.limits, observer, gate
         )
+        self._back_door: BackDoor | None = None
         self._gateway: GatewayProcess | None = None
         self._loading: asyncio.Task[None] | None = None
         self._loaded: dict[str, Loaded] = {}
@@ -70,7 +73,10 @@ class App:
         Raises OSError where an address is taken.
         """
         await self.health.update()
-        self.grpc_port = listen(self._server, self.settings.grpc)
+        self.grpc_port = listen(self._server, self.settings.grpc, self.settings.tls)
+        if self.settings.tls is not None and self.settings.rest is not None:
+            self._back_door = BackDoor()
+            self._server.add_insecure_port(self._back_door.target)
         await self._server.start()
         if self._metrics is not None and self.settings.telemetry.metrics is not None:
             self.metrics_port = await self._metrics.start(self.settings.telemetry.metrics)
@@ -83,6 +89,8 @@ class App:
             rest_port=self.rest_port,
             metrics_port=self.metrics_port,
         )
+        if (lacks := exposure.lacks(self.settings)) is not None:
+            log.warning("open_to_other_machines", lacks=lacks)
 
     async def ready(self) -> None:
         """Wait until every model is loaded or has failed."""
@@ -97,6 +105,8 @@ class App:
         if self._gateway is not None:
             await self._gateway.stop(self.settings.grace_s)
         await self._finish_calls()
+        if self._back_door is not None:
+            self._back_door.close()
         self._recovery.stop()
         if self._loading is not None:
             self._loading.cancel()
@@ -108,6 +118,8 @@ class App:
         """Stop at once, whatever is in flight."""
         if self._gateway is not None:
             self._gateway.kill()
+        if self._back_door is not None:
+            self._back_door.close()
         os._exit(FORCED_EXIT_STATUS)
 
     async def _finish_calls(self) -> None:
@@ -120,7 +132,10 @@ class App:
 
     async def _start_gateway(self, address: Listen) -> None:
         target = f"{_reachable(self.settings.grpc.host)}:{self.grpc_port}"
-        self._gateway = GatewayProcess(address, target, self.settings.rest_token)
+        if self._back_door is not None:
+            target = self._back_door.target
+        settings = self.settings
+        self._gateway = GatewayProcess(address, target, settings.rest_token, settings.tls)
         self.rest_port = self._gateway.port
         await self._gateway.start()
 

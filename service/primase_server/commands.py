@@ -26,6 +26,7 @@ from primase_server.settings import (
     ModelSettings,
     Settings,
     Telemetry,
+    Tls,
 )
 
 
@@ -62,6 +63,8 @@ class ListenParameter(click.ParamType[Listen]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
+
+PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 device_option = click.option(
     "--device",
@@ -120,6 +123,17 @@ dtype_option = click.option(
     envvar="PRIMASE_KEYS_FILE",
     show_envvar=True,
     help="Answer only callers whose key is in this file, on gRPC and REST. " + KEYS_FILE_HELP,
+)
+@click.option(
+    "--tls-cert",
+    type=PEM,
+    help="Encrypt gRPC and REST with this certificate; read again when it changes.",
+)
+@click.option("--tls-key", type=PEM, help="Key of --tls-cert.")
+@click.option(
+    "--tls-client-ca",
+    type=PEM,
+    help="Let in only clients with a certificate of these authorities.",
 )
 @device_option
 @dtype_option
@@ -224,6 +238,9 @@ def serve(
     rest_port: int,
     rest_token: str,
     keys_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
     device: str,
     dtype: str,
     allow_unverified_precision: bool,
@@ -267,6 +284,7 @@ def serve(
         rest=Listen(rest_host, rest_port) if rest else None,
         rest_token=rest_token,
         access=Access(keys_file),
+        tls=_tls(tls_cert, tls_key, tls_client_ca),
         device=device,
         dtype=dtype,
         cpu_linear=cpu_linear,
@@ -282,6 +300,14 @@ def serve(
     if pull:
         _pull(settings)
     _serve(settings)
+
+
+def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    if cert is not None and key is not None:
+        return Tls(cert.absolute(), key.absolute(), client_ca.absolute() if client_ca else None)
+    if cert or key or client_ca:
+        raise click.UsageError("--tls-cert and --tls-key go together, also with --tls-client-ca")
+    return None
 
 
 def _pull(settings: Settings) -> None:

@@ -153,13 +153,14 @@ class QueueFull(PrimaseError):
 
 
 class QuotaExceeded(PrimaseError):
-    """The caller's own quota is spent."""
+    """The caller's own quota is spent; `subject` says whose, such as `key:lab`."""
 
     reason = "QUOTA_EXCEEDED"
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    def __init__(self, message: str, retry_after_s: float, subject: str = "") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.subject = subject
 
 
 class OutOfMemory(PrimaseError):

@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from primase_server.settings import Listen
+from primase_server.settings import Listen, Tls
 
 log = structlog.get_logger()
 
@@ -18,10 +18,13 @@ RESTART_DELAY_S = 1.0
 class GatewayProcess:
     """Runs `python -m primase_gateway` on a socket that outlives it: a restart refuses nobody."""
 
-    def __init__(self, address: Listen, grpc_target: str, token: str = "") -> None:
+    def __init__(
+        self, address: Listen, grpc_target: str, token: str = "", tls: Tls | None = None
+    ) -> None:
         self._socket = _listening_socket(address)
         self._grpc_target = grpc_target
         self._token = token
+        self._tls = tls
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -61,6 +64,7 @@ class GatewayProcess:
             *("--server", self._grpc_target),
             *("--fd", str(self._socket.fileno())),
             "--supervised",
+            *_tls_options(self._tls),
             env=environment,
             # Never written to: its end tells the gateway that this process is gone.
             stdin=asyncio.subprocess.PIPE,
@@ -75,6 +79,13 @@ class GatewayProcess:
             log.error("gateway_died", exit_code=code)
             await asyncio.sleep(RESTART_DELAY_S)
             await self._spawn()
+
+
+def _tls_options(tls: Tls | None) -> tuple[str, ...]:
+    if tls is None:
+        return ()
+    authorities = ("--tls-client-ca", str(tls.client_ca)) if tls.client_ca else ()
+    return ("--tls-cert", str(tls.cert), "--tls-key", str(tls.key), *authorities)
 
 
 def _listening_socket(address: Listen) -> socket.socket:

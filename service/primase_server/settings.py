@@ -93,6 +93,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Tls:
+    """Encryption of gRPC and REST. PEM files, read again when they change.
+
+    client_ca: authorities that must vouch for clients; None lets in clients without a certificate.
+    """
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
 class Access:
     """Who may call: those whose key is in the file; anybody where there is none."""
 
@@ -115,6 +127,7 @@ class Settings:
     rest: Listen | None = Listen("127.0.0.1", 8000)
     rest_token: str = field(default="", repr=False)
     access: Access = Access()
+    tls: Tls | None = None
     device: str = CPU
     dtype: str = AUTO
     cpu_linear: str = "auto"

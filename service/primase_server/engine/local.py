@@ -8,7 +8,7 @@ from typing import TypeVar
 from primase_server.engine.device_loop import DeviceLoop, StepReport, Turn
 from primase_server.engine.engine import QueueState
 from primase_server.engine.events import Failed, ItemFailed
-from primase_server.engine.following import FollowingScheduler
+from primase_server.engine.following import FollowingScheduler, tokens_in_all
 from primase_server.engine.generation import GenerationJob
 from primase_server.engine.job import Job
 from primase_server.engine.limits import EngineLimits
@@ -119,10 +119,14 @@ class LocalEngine:
     def _admit(self, job: JobT, model: _Model, scheduler: Scheduler[JobT]) -> LocalTicket:
         submission = Submission(model.name, scheduler, model.loop, self._end)
         try:
+            if job.quotas is not None:
+                submission.share = job.quotas.take(tokens_in_all(job))
             with model.loop.changing():
                 deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
-        except PrimaseError as error:
-            self._observer.job_refused(model.name, error)
+        except BaseException as error:
+            submission.share.give_back()
+            if isinstance(error, PrimaseError):
+                self._observer.job_refused(model.name, error)
             raise
         self._observer.job_admitted(model.name)
         self._open.add(submission)
@@ -132,6 +136,7 @@ class LocalEngine:
 
     def _end(self, submission: Submission, error: PrimaseError | None) -> None:
         self._open.remove(submission)
+        submission.share.end()
         if not self._open:
             self._is_idle.set()
         self._observer.job_ended(submission.model, error, time.monotonic() - submission.submitted_s)

@@ -17,7 +17,8 @@ from primase_server.rpc.evo2_service import Evo2Servicer
 from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE, Health
 from primase_server.rpc.model_service import ModelServicer
 from primase_server.rpc.progen2_service import ProGen2Servicer
-from primase_server.settings import Limits, Listen
+from primase_server.rpc.tls import server_credentials
+from primase_server.settings import Limits, Listen, Tls
 
 KEEPALIVE_MS = 60_000
 MIN_PING_INTERVAL_MS = 10_000
@@ -48,10 +49,16 @@ def build_server(
     return server
 
 
-def listen(server: grpc.aio.Server, address: Listen) -> int:
-    """Bind the address and return the port. Raises OSError where it is taken."""
+def listen(server: grpc.aio.Server, address: Listen, tls: Tls | None = None) -> int:
+    """Bind the address and return the port.
+
+    Raises OSError where it is taken, or where the files of `tls` cannot be used.
+    """
+    credentials = server_credentials(tls) if tls is not None else None
     try:
-        return server.add_insecure_port(f"{address.host}:{address.port}")
+        if credentials is None:
+            return server.add_insecure_port(f"{address.host}:{address.port}")
+        return server.add_secure_port(f"{address.host}:{address.port}", credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address.host}:{address.port}") from error
 
