@@ -39,7 +39,7 @@ help:
 	@echo "make conformance-versions  the same with the oldest and the newest libraries that are supported"
 	@echo "make java      build the client for Java, and run its own tests"
 	@echo "make dist      build what is released into dist/: wheels, Go module, jar; the same bytes everywhere"
-	@echo "make fuzz      send thousands of odd requests to every call"
+	@echo "make fuzz      send thousands of odd requests to every call, and read thousands of damaged checkpoints"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code and docs/contract.md from the protos"
 	@echo "make baseline  make the protos as they are the contract that nothing may break"
@@ -66,7 +66,8 @@ conformance-versions: $(VENV) $(PYTHON_FLOOR_RUNNER) conformance-go-floor confor
 	$(BIN)/python -m tests.conformance --versions
 
 fuzz: $(VENV)
-	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 tests/rpc/test_fuzz.py
+	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 \
+		tests/rpc/test_fuzz.py tests/models/test_hostile_checkpoints.py
 
 lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT) $(COMPOSE)
 	$(BIN)/ruff check .
