@@ -163,6 +163,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Origin whose pages may call from a browser; * is any. Repeatable.",
 )
 @click.option(
+    "--otlp-endpoint",
+    default=DEFAULTS.otlp_endpoint,
+    show_envvar=True,
+    help="Where traces are sent by OTLP, http://HOST:PORT. Wants the extra `telemetry`.",
+)
+@click.option(
     "--log-level",
     default=DEFAULTS.log_level,
     show_envvar=True,

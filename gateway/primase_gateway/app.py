@@ -1,5 +1,6 @@
 """The application: routes, the edge around them, and how each dialect says no."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from primase_gateway import (
     biolm_catalogue,
@@ -26,6 +28,7 @@ from primase_gateway import (
     nim_errors,
     openapi,
     timings,
+    tracing,
 )
 from primase_gateway.biolm_dialects import DIALECTS, V1, V2, V3
 from primase_gateway.biolm_errors import hosted_body, hub_body
@@ -51,18 +54,27 @@ def create_app(settings: Settings) -> Starlette:
             yield {"gateway": gateway}
         finally:
             await gateway.service.close()
+            if spans is not None:
+                await asyncio.to_thread(spans.close)
 
     routes = _routes()
     templates: dict[Any, str] = {route.endpoint: route.path.rstrip("/") for route in routes}
 
-    def count(request: Request, status: int, elapsed_s: float) -> None:
-        template = templates.get(request.scope.get("endpoint"), "")
+    def route_of(scope: Scope) -> str:
+        return templates.get(scope.get("endpoint"), "")
+
+    def count(request: Request, route: str, status: int, elapsed_s: float) -> None:
         metrics = Gateway.of(request).metrics
-        metrics.count_request(template, request.method, status, elapsed_s)
+        metrics.count_request(route, request.method, status, elapsed_s)
+
+    spans = None
+    if settings.otlp_endpoint:
+        spans = tracing.Tracing(tracing.provider("primase-gateway", settings.otlp_endpoint))
+    edge = Middleware(Edge, fault=_fault, route_of=route_of, count=count, tracing=spans)
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, fault=_fault, count=count), *_cors(settings)],
+        middleware=[edge, *_cors(settings)],
         exception_handlers={Refusal: _refused, HTTPException: _unrouted},
         lifespan=lifespan,
     )

@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase_gateway import timings
+from primase_gateway import timings, tracing
 from primase_gateway.disconnect import ClientGone
+from primase_gateway.tracing import Tracing, current_traceparent
 
 logger = logging.getLogger(__name__)
 
@@ -98,19 +99,23 @@ class _Exchange:
 class Edge:
     """ASGI middleware around everything else.
 
-    fault: answers for an exception nobody foresaw. count: is told of each request that has ended,
-    its status and its seconds.
+    fault: answers for an exception nobody foresaw. route_of: the pattern of the path that a request
+    was found to have. count: is told of each request that has ended, its route, status and seconds.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         fault: Callable[[Request], Response],
-        count: Callable[[Request, int, float], None],
+        route_of: Callable[[Scope], str],
+        count: Callable[[Request, str, int, float], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self._app = app
         self._fault = fault
+        self._route_of = route_of
         self._count = count
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -122,6 +127,9 @@ class Edge:
         current_request_id.set(exchange.request_id)
         current_credentials.set(_credentials(scope))
         _marks.set(exchange.marks)
+        traceparent = tracing.read(Headers(scope=scope).get(tracing.HEADER, ""))
+        current_traceparent.set(traceparent)
+        span = self._tracing.begin(traceparent, scope["method"]) if self._tracing else None
 
         async def noted_send(message: Message) -> None:
             exchange.note(message)
@@ -131,7 +139,10 @@ class Edge:
             await self._guarded(exchange, receive, noted_send)
         finally:
             exchange.log()
-            self._count(Request(scope), exchange.status, exchange.elapsed_s)
+            route = self._route_of(scope)
+            self._count(Request(scope), route, exchange.status, exchange.elapsed_s)
+            if self._tracing is not None and span is not None:
+                self._tracing.end(span, route, exchange.status, exchange.request_id)
 
     async def _guarded(
         self, exchange: _Exchange, receive: Receive, send: Callable[[Message], Awaitable[None]]

@@ -20,9 +20,9 @@ from primase.models.v1 import model_service_pb2 as models_pb
 from primase_gateway.disconnect import ClientGone
 from primase_gateway.errors import Refusal
 from primase_gateway.gpus import GpuCollector
+from primase_gateway.tracing import METHODS
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
-METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST"))
 # From the shortest read of the smallest model to a long generation of the largest.
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 

@@ -14,6 +14,7 @@ from primase.progen2.v1 import progen2_service_pb2_grpc
 from primase_gateway import timings
 from primase_gateway.edge import current_credentials, current_request_id, mark_precision
 from primase_gateway.errors import from_rpc_error
+from primase_gateway.tracing import HEADER, current_traceparent
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
@@ -120,5 +121,5 @@ class Service:
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         request_id = ("x-request-id", current_request_id.get())
-        given = self.credentials
-        return (request_id, ("authorization", given)) if given else (request_id,)
+        others = {"authorization": self.credentials, HEADER: current_traceparent.get()}
+        return (request_id, *((key, value) for key, value in others.items() if value))

@@ -53,6 +53,8 @@ class Settings:
     nim_deflate: bool = False
     # Origins whose pages may call from a browser; `*` is any.
     cors_origins: tuple[str, ...] = ()
+    # Where spans of requests are sent, http://HOST:PORT. Empty: nowhere.
+    otlp_endpoint: str = ""
     log_level: str = "info"
     # Stop when standard input ends: its other end is held by a supervisor.
     supervised: bool = False

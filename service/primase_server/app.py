@@ -6,6 +6,7 @@ import signal
 
 import structlog
 
+from primase_gateway.tracing import provider
 from primase_server import exposure
 from primase_server.access.gate import Gate
 from primase_server.access.keys import Keys
@@ -23,10 +24,11 @@ from primase_server.metrics.metrics import Metrics
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.models.room import Room
 from primase_server.recovery import Recovery
-from primase_server.rpc.concerns import CallObserver
+from primase_server.rpc.concerns import CallObserver, CallObservers
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import build_server, listen
 from primase_server.settings import Limits, Listen, Settings
+from primase_server.tracing import CallTracing
 
 log = structlog.get_logger()
 
@@ -45,19 +47,24 @@ class App:
         self.health = Health(self.registry)
         self._recovery = Recovery(self.registry, self.health, self._serve_again)
         watching: list[EngineObserver] = [self._recovery]
+        observers: list[CallObserver] = [] if observer is None else [observer]
         self._metrics: MetricsListener | None = None
         if settings.telemetry.metrics is not None:
             metrics = Metrics()
             self._metrics = MetricsListener(metrics.text)
             watching.append(metrics.work)
-            observer = observer or metrics.calls
+            observers.append(metrics.calls)
+        self._tracing: CallTracing | None = None
+        if settings.telemetry.otlp_endpoint:
+            self._tracing = CallTracing(provider("primase", settings.telemetry.otlp_endpoint))
+            observers.append(self._tracing)
         self.engine = LocalEngine(Observers(watching))
         if settings.telemetry.metrics is not None:
             metrics.watch(self.registry, self.engine)
         keys_file = settings.access.keys_file
         gate = Gate(Keys(keys_file) if keys_file is not None else None)
         self._server = build_server(
-            self.engine, self.registry, self.health, settings.limits, observer, gate
+            self.engine, self.registry, self.health, settings.limits, CallObservers(observers), gate
         )
         self._back_door: BackDoor | None = None
         self._gateway: GatewayProcess | None = None
@@ -112,6 +119,8 @@ class App:
             self._loading.cancel()
         if self._metrics is not None:
             await self._metrics.stop()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         log.info("stopped")
 
     def kill(self) -> None:
@@ -135,7 +144,13 @@ class App:
         if self._back_door is not None:
             target = self._back_door.target
         settings = self.settings
-        self._gateway = GatewayProcess(address, target, settings.rest_token, settings.tls)
+        self._gateway = GatewayProcess(
+            address,
+            target,
+            settings.rest_token,
+            settings.tls,
+            otlp_endpoint=settings.telemetry.otlp_endpoint,
+        )
         self.rest_port = self._gateway.port
         await self._gateway.start()
 

@@ -219,6 +219,12 @@ dtype_option = click.option(
     help="Where a Prometheus server reads /metrics, such as 127.0.0.1:9464.  [default: nowhere]",
 )
 @click.option(
+    "--otlp-endpoint",
+    default="",
+    help="Where traces of REST and gRPC are sent by OTLP, http://HOST:PORT. Wants the extra "
+    "`telemetry`.  [default: nowhere]",
+)
+@click.option(
     "--log-level",
     default="info",
     show_default=True,
@@ -256,6 +262,7 @@ def serve(
     withdraw_s: float,
     grace_s: float,
     metrics_listen: Listen | None,
+    otlp_endpoint: str,
     log_level: str,
 ) -> None:
     """Serve models over gRPC and REST until told to stop.
@@ -292,7 +299,7 @@ def serve(
         weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
         limits=limits,
-        telemetry=Telemetry(metrics_listen),
+        telemetry=Telemetry(metrics_listen, otlp_endpoint),
         withdraw_s=withdraw_s,
         grace_s=grace_s,
         log_level=log_level,

@@ -19,12 +19,19 @@ class GatewayProcess:
     """Runs `python -m primase_gateway` on a socket that outlives it: a restart refuses nobody."""
 
     def __init__(
-        self, address: Listen, grpc_target: str, token: str = "", tls: Tls | None = None
+        self,
+        address: Listen,
+        grpc_target: str,
+        token: str = "",
+        tls: Tls | None = None,
+        *,
+        otlp_endpoint: str = "",
     ) -> None:
         self._socket = _listening_socket(address)
         self._grpc_target = grpc_target
         self._token = token
         self._tls = tls
+        self._otlp_endpoint = otlp_endpoint
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -57,7 +64,11 @@ class GatewayProcess:
             self._process.kill()
 
     async def _spawn(self) -> None:
-        environment = {**os.environ, "PRIMASE_GATEWAY_TOKEN": self._token}
+        environment = {
+            **os.environ,
+            "PRIMASE_GATEWAY_TOKEN": self._token,
+            "PRIMASE_GATEWAY_OTLP_ENDPOINT": self._otlp_endpoint,
+        }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "primase_gateway"),

@@ -113,9 +113,14 @@ class Access:
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What the server tells of itself. `metrics`: where a Prometheus server reads them."""
+    """What the server tells of itself.
+
+    metrics: where a Prometheus server reads them. otlp_endpoint: where traces are sent,
+    http://HOST:PORT; empty is nowhere.
+    """
 
     metrics: Listen | None = None
+    otlp_endpoint: str = ""
 
 
 @dataclass(frozen=True)

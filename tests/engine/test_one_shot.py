@@ -51,3 +51,4 @@ def test_timings_count_the_queue_the_steps_and_the_whole() -> None:
     assert timings.queue_s == pytest.approx(2.0)
     assert timings.compute_s == pytest.approx(0.75)
     assert timings.total_s == pytest.approx(9.25)
+    assert timings.num_steps == 2

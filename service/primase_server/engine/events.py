@@ -18,11 +18,15 @@ from primase_server.errors import PrimaseError
 
 @dataclass(frozen=True)
 class Timings:
-    """Wall-clock seconds. `compute_s` adds up the whole steps that the work shared with others."""
+    """Wall-clock seconds. `compute_s` adds up the whole steps that the work shared with others.
+
+    num_steps: that the job was part of until then.
+    """
 
     queue_s: float
     compute_s: float
     total_s: float
+    num_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,7 @@ class _Held:
             end.timings,
             compute_s=end.timings.compute_s + event.timings.compute_s,
             total_s=end.timings.total_s + event.timings.total_s,
+            num_steps=end.timings.num_steps + event.timings.num_steps,
         )
         return replace(end, follow_up=event.value, timings=timings)
 

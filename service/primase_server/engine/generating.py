@@ -39,6 +39,7 @@ class Generating:
         self.submitted_s = now_s
         self.unread_bytes = 0
         self.is_forgotten = False
+        self.num_steps = 0
         self.prompts: Iterator[Prompt] = (Prompt(self, i) for i in range(len(job.prompts)))
         self._recipient = recipient
         self._charge = charge
@@ -283,6 +284,7 @@ class Sample(Holder):
             queue_s=started_s - self.owner.submitted_s,
             compute_s=now_s - started_s,
             total_s=now_s - self.owner.submitted_s,
+            num_steps=self.owner.num_steps,
         )
         num_new = len(self.new_ids)
         mass = self._mass_outside / (num_new + (terminal is not None))

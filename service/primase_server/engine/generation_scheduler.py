@@ -91,6 +91,8 @@ class GenerationScheduler:
 
     def settle(self, step: GenerationStep, now_s: float) -> list[Delivery]:
         self._account.step_finished(step.num_tokens, now_s - step.planned_s - step.given_s)
+        for owner in dict.fromkeys(holder.owner for holder in step.holders):
+            owner.num_steps += 1
         told = list(step.outcomes(now_s))
         for holder in step.holders:
             holder.is_running = False

@@ -101,14 +101,15 @@ class OneShotScheduler:
     def settle(self, batch: "Batch", now_s: float) -> list[Delivery]:
         elapsed_s = now_s - batch.planned_s - batch.given_s
         self._account.step_finished(batch.num_tokens, elapsed_s)
+        jobs = dict.fromkeys(batch.jobs_by_run.values())
+        for job in jobs:
+            job.num_steps += 1
         for run, job in batch.jobs_by_run.items():
             if not job.is_forgotten:
                 job.settle(run, elapsed_s, now_s)
                 self._batcher.offer(job)
         self._batcher.offer_waiting()
-        return [
-            told for job in dict.fromkeys(batch.jobs_by_run.values()) for told in job.deliveries()
-        ]
+        return [told for job in jobs for told in job.deliveries()]
 
 
 class Batch:

@@ -48,6 +48,7 @@ class QueuedJob:
         self.virtual_finish = 0.0
         self.held_bytes = 0
         self.is_forgotten = False
+        self.num_steps = 0
         self._request_id = job.request_id
         self._deadline_s = job.deadline_s
         self._charge = charge
@@ -175,6 +176,7 @@ class QueuedJob:
             queue_s=started_s - self._submitted_s,
             compute_s=run.compute_s,
             total_s=now_s - self._submitted_s,
+            num_steps=self.num_steps,
         )
         return ItemFinished(run.index, run.value, timings)
 

@@ -31,11 +31,12 @@ _current: ContextVar["Call"] = ContextVar("primase_call")
 class Spent:
     """Where the time of a call's work went, in seconds since it was let into the queue.
 
-    queue_s: until the first of it began. end_s: until the last result.
+    queue_s: until the first of it began. end_s: until the last result. num_steps: on the device.
     """
 
     queue_s: float
     end_s: float
+    num_steps: int = 0
 
     @property
     def compute_s(self) -> float:
@@ -47,8 +48,8 @@ class Spent:
 class Call:
     """Identity, clock and outcome of one call. `outcome` is `OK` or an error reason.
 
-    model: the configured name of the one that is asked, once it is found. first_token_s: from the
-    call's arrival until its first token was there.
+    model: the configured name of the one that is asked, once it is found. admitted_s: from the
+    call's arrival until its work was in the queue. first_token_s: until its first token was there.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Call:
     outcome: str = OK
     is_precision_unverified: bool = False
     model: str = ""
+    admitted_s: float = 0.0
     spent: Spent | None = None
     first_token_s: float | None = None
     caller: Caller = ANONYMOUS
@@ -91,8 +93,15 @@ class Call:
     def note(self, timings: Timings) -> None:
         """Add an item's times to the call's."""
         spent = self.spent or Spent(timings.queue_s, timings.total_s)
-        queue_s, end_s = min(spent.queue_s, timings.queue_s), max(spent.end_s, timings.total_s)
-        self.spent = Spent(queue_s, end_s)
+        self.spent = Spent(
+            min(spent.queue_s, timings.queue_s),
+            max(spent.end_s, timings.total_s),
+            max(spent.num_steps, timings.num_steps),
+        )
+
+    def note_admitted(self) -> None:
+        """Its work is in the queue."""
+        self.admitted_s = self.elapsed_ms / 1000
 
     def note_first_token(self) -> None:
         """There is a token."""

@@ -4,7 +4,7 @@ Each is an async context manager around the handler; `EdgeInterceptor` nests the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
@@ -48,6 +48,18 @@ class NoObserver:
 
     def call_finished(self, call: Call) -> None:
         """Do nothing."""
+
+
+class CallObservers:
+    """Several as one."""
+
+    def __init__(self, observers: Sequence[CallObserver]) -> None:
+        self._observers = observers
+
+    def call_finished(self, call: Call) -> None:
+        """Tell each of them."""
+        for observer in self._observers:
+            observer.call_finished(call)
 
 
 @asynccontextmanager

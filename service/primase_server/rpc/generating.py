@@ -135,6 +135,7 @@ async def _taken(
     """All that is unread, again and again."""
     call = current_call()
     ticket = engine.submit(generation.job)
+    call.note_admitted()
     gather_until_s = 0.0
     try:
         while events := await _next(ticket, heartbeat_s, gather_until_s):

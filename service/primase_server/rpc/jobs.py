@@ -69,6 +69,7 @@ async def outcomes(
     caller = call.caller
     job = Job(model, call.request_id, items, caller.flow, call.deadline_s, caller.quotas)
     ticket = engine.submit(job)
+    call.note_admitted()
     try:
         async for event in ticket:
             if not isinstance(event, Outcome):
