@@ -26,6 +26,7 @@ class Secure:
     server: Server
     cert: Path
     key: str
+    poor_key: str
 
     def curl(self, path: str, *options: str, key: str | None = None) -> tuple[int, str]:
         """The status and the text of an answer."""
@@ -56,11 +57,13 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     folder = tmp_path_factory.mktemp("secure")
     cert, cert_key = self_signed(folder)
     keys = folder / "keys.toml"
-    made = run(str(COMMAND), "keys", "new", "--name", "lab", "--keys-file", str(keys))
-    assert made.returncode == 0, made.stderr
+    made = [
+        run(str(COMMAND), "keys", "new", "--name", name, "--keys-file", str(keys), *quotas)
+        for name, *quotas in (("lab",), ("poor", "--tokens-per-minute", "10"))
+    ]
     files = (f"--tls-cert={cert}", f"--tls-key={cert_key}", f"--keys-file={keys}")
     with serving("--demo", "--withdraw-s=0", *files) as server:
-        yield Secure(server, cert, made.stdout.strip())
+        yield Secure(server, cert, *(printed.stdout.strip() for printed in made))
 
 
 def test_curl_is_let_in_by_its_key(secure: Secure) -> None:
@@ -70,6 +73,18 @@ def test_curl_is_let_in_by_its_key(secure: Secure) -> None:
     status, text = secure.curl(f"/api/v2/{MODEL}/encode/", *body, key="primase_wrong")
     assert (status, json.loads(text)) == (401, {"detail": "Invalid token."})
     assert secure.curl("/v1/health/ready", key="primase_wrong")[0] == 200
+
+
+def test_a_spent_quota_is_429_with_the_time_to_come_back(secure: Secure) -> None:
+    body = ("-i", "-d", json.dumps({"items": [{"sequence": "MSILVAG"}]}))
+    assert secure.curl(f"/api/v2/{MODEL}/encode/", *body, key=secure.poor_key)[0] == 200
+    status, text = secure.curl(f"/api/v2/{MODEL}/encode/", *body, key=secure.poor_key)
+    assert status == 429
+    [after] = [line for line in text.lower().splitlines() if line.startswith("retry-after: ")]
+    seconds = int(after.split()[1])
+    assert 30 < seconds <= 48
+    assert f"Expected available in {seconds} seconds." in text
+    assert secure.curl(f"/api/v2/{MODEL}/encode/", *body)[0] == 200
 
 
 def test_grpcurl_lists_and_asks_with_its_key(secure: Secure) -> None:

@@ -10,7 +10,7 @@ import pytest
 import primase
 from primase import TlsOptions
 from primase.exceptions import Unavailable
-from primase_server.settings import Tls
+from primase_server.settings import Listen, Tls
 from tests.certificate import self_signed, shown
 from tests.rpc.esm2 import MODEL, long_protein, stream_request
 from tests.rpc.live import SETTINGS, Live, serving
@@ -106,3 +106,10 @@ def test_files_that_do_not_fit_are_told_at_the_start(tmp_path: Path) -> None:
         serving(replace(SETTINGS, tls=Tls(cert, key))),
     ):
         pass
+
+
+def test_a_server_that_others_can_reach_warns_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(replace(SETTINGS, grpc=Listen("0.0.0.0", 0)), loaded=False):
+        pass
+    written = capsys.readouterr()
+    assert (written.out + written.err).count("open_to_other_machines") == 1
