@@ -87,6 +87,16 @@ def test_an_archive_that_is_cut_off_is_refused(tmp_path: Path, share: float) -> 
     assert not (tmp_path / "progen2-tiny").exists()
 
 
+def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / NAME, official(tmp_path))
+    damaged = bytearray(path.read_bytes())
+    damaged[-8] ^= 1  # of the checksum behind the last byte
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="CRC check failed"):
+        unpacked(path)
+    assert not (tmp_path / "progen2-tiny").exists()
+
+
 def test_no_member_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", {"config.json": 10, "pytorch_model.bin": 10})
     path = archive(tmp_path / NAME, [("other", b" " * 11)])

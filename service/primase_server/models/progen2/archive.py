@@ -3,6 +3,7 @@
 Nothing is written but these two files, under names of our own, into a folder beside the archive.
 """
 
+import gzip
 import shutil
 import tarfile
 import tempfile
@@ -20,6 +21,9 @@ MOST_BYTES: Mapping[str, int] = {CONFIG: 1 << 20, WEIGHTS: 64 << 30}
 """The largest weights published take 26 GB."""
 
 MOST_MEMBERS = 64
+PADDING_BYTES = 1 << 20
+
+UNREADABLE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError)
 
 
 def is_archive(path: Path) -> bool:
@@ -42,7 +46,8 @@ def unpacked(path: Path) -> Path:
         try:
             with tarfile.open(path) as archive:
                 _unpack(archive, made)
-        except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+                _read_padding(archive)
+        except UNREADABLE as error:
             raise CheckpointError(f"{path.name} cannot be read: {str(error)[:200]}") from error
         made.rename(folder)
     return folder
@@ -59,6 +64,12 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
             _write(archive.extractfile(member) if member.isreg() else None, member, folder / name)
     if missing := [name for name in MOST_BYTES if not (folder / name).exists()]:
         raise CheckpointError(f"it lacks {' and '.join(missing)}")
+
+
+def _read_padding(archive: tarfile.TarFile) -> None:
+    """So that the checksum behind it is reached, and checked."""
+    if archive.fileobj is not None:
+        archive.fileobj.read(PADDING_BYTES)
 
 
 def _write(content: IO[bytes] | None, member: tarfile.TarInfo, path: Path) -> None:
