@@ -21,6 +21,25 @@ except ValueError:
 """
 
 
+def test_the_format_may_be_chosen_whoever_reads() -> None:
+    script = (
+        "import sys, structlog\n"
+        "from primase_server.logs import configure_logs\n"
+        "sys.stderr.isatty = lambda: True\n"
+        "for format in ('json', 'text', 'auto'):\n"
+        "    configure_logs('info', format)\n"
+        "    structlog.get_logger().info('call', model='m')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    first, *others = done.stderr.splitlines()
+    assert json.loads(first)["model"] == "m"
+    for line in others:
+        assert "call" in line
+        assert not line.startswith("{")
+
+
 def test_lines_of_both_libraries_are_json_and_tracebacks_hold_no_variables() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from primase_server.keys_command import KEYS_FILE_HELP
+from primase_server.logs import FORMATS, configure_logs
 from primase_server.pulling import bring, weights_dir_option
 from primase_server.settings import (
     AUTO,
@@ -231,6 +232,13 @@ dtype_option = click.option(
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Least severe log lines to write.",
 )
+@click.option(
+    "--log-format",
+    default=AUTO,
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="Of log lines; auto is text on a terminal and json elsewhere. The gateway's are json.",
+)
 def serve(
     *,
     demo: bool,
@@ -264,6 +272,7 @@ def serve(
     metrics_listen: Listen | None,
     otlp_endpoint: str,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Serve models over gRPC and REST until told to stop.
 
@@ -303,6 +312,7 @@ def serve(
         withdraw_s=withdraw_s,
         grace_s=grace_s,
         log_level=log_level,
+        log_format=log_format,
     )
     if pull:
         _pull(settings)
@@ -326,9 +336,8 @@ def _pull(settings: Settings) -> None:
 def _serve(settings: Settings) -> None:
     # torch takes seconds to import, and `primase --help` should not.
     from primase_server.app import serve as run
-    from primase_server.logs import configure_logs
 
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     try:
         asyncio.run(run(settings))
     except (OSError, ValueError) as error:

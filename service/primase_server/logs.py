@@ -5,6 +5,12 @@ import sys
 
 import structlog
 
+from primase_server.settings import AUTO
+
+JSON, TEXT = "json", "text"
+FORMATS = (AUTO, JSON, TEXT)
+"""`auto` is plain text on a terminal, and JSON elsewhere."""
+
 # Of every line, whether it was logged through structlog or the standard library.
 _COMMON: tuple[structlog.types.Processor, ...] = (
     structlog.stdlib.add_log_level,
@@ -13,10 +19,11 @@ _COMMON: tuple[structlog.types.Processor, ...] = (
 )
 
 
-def configure_logs(level: str) -> None:
+def configure_logs(level: str, format: str = AUTO) -> None:  # noqa: A002  as its option
     """Set up logging for the whole process; `level` is a name such as `info`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(terminal=sys.stderr.isatty()))
+    is_plain = sys.stderr.isatty() if format == AUTO else format == TEXT
+    handler.setFormatter(_formatter(plain=is_plain))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     structlog.configure(
         processors=[
@@ -30,8 +37,8 @@ def configure_logs(level: str) -> None:
     )
 
 
-def _formatter(*, terminal: bool) -> structlog.stdlib.ProcessorFormatter:
-    renderers = _terminal_renderers() if terminal else _json_renderers()
+def _formatter(*, plain: bool) -> structlog.stdlib.ProcessorFormatter:
+    renderers = _plain_renderers() if plain else _json_renderers()
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_COMMON,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
@@ -39,7 +46,7 @@ def _formatter(*, terminal: bool) -> structlog.stdlib.ProcessorFormatter:
 
 
 # Both leave local variables out of tracebacks: they hold sequences.
-def _terminal_renderers() -> tuple[structlog.types.Processor, ...]:
+def _plain_renderers() -> tuple[structlog.types.Processor, ...]:
     plain = structlog.dev.plain_traceback
     return (structlog.dev.ConsoleRenderer(exception_formatter=plain),)
 

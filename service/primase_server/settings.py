@@ -144,3 +144,4 @@ class Settings:
     withdraw_s: float = 2.0
     grace_s: float = 60.0
     log_level: str = "info"
+    log_format: str = AUTO

@@ -23,12 +23,14 @@ def test_each_call_has_its_line_under_one_name_in_both_processes(
     )
     assert answer.headers["x-request-id"] == "from-the-caller-1"
 
-    def is_of(event: str) -> dict[str, object]:
-        wanted = {"event": event, "request_id": "from-the-caller-1"}
+    def is_of(event: str, **more: str) -> dict[str, object]:
+        wanted = {"event": event, "request_id": "from-the-caller-1", **more}
         return dict(server.log.wait_for(lambda line: wanted.items() <= line.items(), 10))
 
     assert is_of("request")["status"] == 200
-    assert is_of("call")["outcome"] == "OK"
+    call = is_of("call", model="esm2-demo")
+    assert call["outcome"] == "OK"
+    assert 0 < float(str(call["compute_ms"])) <= float(str(call["elapsed_ms"]))
 
 
 def test_no_line_holds_a_sequence(

@@ -75,8 +75,20 @@ async def logged(call: Call, observer: CallObserver) -> AsyncIterator[None]:
             outcome=call.outcome,
             elapsed_ms=round(call.elapsed_ms, 1),
             request_id=call.request_id,
-            **({"caller": call.caller.name} if call.caller.name else {}),
+            **_known(call),
         )
+
+
+def _known(call: Call) -> dict[str, str | float]:
+    known: dict[str, str | float] = {}
+    if call.caller.name:
+        known["caller"] = call.caller.name
+    if call.model:
+        known["model"] = call.model
+    if call.spent is not None:
+        known["queue_ms"] = round(call.spent.queue_s * 1000, 1)
+        known["compute_ms"] = round(call.spent.compute_s * 1000, 1)
+    return known
 
 
 @asynccontextmanager
