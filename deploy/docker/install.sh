@@ -29,5 +29,8 @@ done
 if [ -n "${TORCH_INDEX:-}" ]; then
   pip_of "$prefix" install --constraint "$tree/constraints.txt" --index-url "$TORCH_INDEX" --no-deps torch
 fi
-pip_of "$prefix" install --constraint "$tree/constraints.txt" "$work"/wheels/*.whl
+# Unasked for, what traces need costs nothing.
+cd "$work/wheels"
+pip_of "$prefix" install --constraint "$tree/constraints.txt" \
+  ./primase-*.whl ./primase_gateway-*.whl "$(echo ./primase_server-*.whl)[telemetry]"
 "$prefix/bin/primase" --version

@@ -1,7 +1,8 @@
 """What images are made of: installed by the script from what `COPY` brings, and served as there.
 
 There is no container engine here. In its place: a tree with nothing but the build context, gone
-when the server starts; a user who is not root; a home that cannot be written.
+when the server starts; a user who is not root; a home that is not there; and, where a test may
+mount, a root that is read-only but for one folder.
 """
 
 import os
@@ -26,6 +27,10 @@ OURS = ("primase", "_primase", "__editable__")
 INSTALL_S = 200
 ASK_S = 30
 SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin")
+# The first argument stays writable; the others are the command.
+SEAL = """
+mount --make-rprivate / && mount --bind "$0" "$0" && mount -o remount,ro,bind / && exec "$@"
+"""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,27 @@ class Installed:
             "OMP_NUM_THREADS": "1",
         }
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its commands see a root that is read-only."""
+        seal = (*self.seal(), "true")
+        return (
+            os.geteuid() == 0
+            and subprocess.run(seal, capture_output=True, check=False).returncode == 0
+        )
+
+    def seal(self) -> tuple[str, ...]:
+        """What makes the root read-only for the command behind it."""
+        return ("unshare", "--mount", "sh", "-c", SEAL, str(self.writable))
+
+    def sealed(self, *command: str) -> tuple[str, ...]:
+        """The command, with a root that is read-only where that can be had."""
+        return (*self.seal(), *command) if self.is_sealed else command
+
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run one of its commands as the server's user."""
         return subprocess.run(
-            as_nobody(*command),
+            self.sealed(*as_nobody(*command)),
             cwd="/",
             env=self.environment,
             capture_output=True,
@@ -133,7 +155,7 @@ def link_dependencies(folder: Path) -> None:
 @contextmanager
 def serving(installed: Installed) -> Iterator[Server]:
     process = subprocess.Popen(
-        as_nobody("primase", "serve", "--demo", "--withdraw-s=0", *FREE_PORTS),
+        installed.sealed(*as_nobody("primase", "serve", "--demo", "--withdraw-s=0", *FREE_PORTS)),
         cwd="/",
         env=installed.environment,
         stderr=subprocess.PIPE,
@@ -164,6 +186,9 @@ def test_it_holds_our_packages_and_no_installer(installed: Installed) -> None:
 
 
 def test_it_serves_as_nobody_with_nowhere_to_write_but_one_folder(installed: Installed) -> None:
+    if installed.is_sealed:
+        elsewhere = installed.run("touch", "/tmp/primase-was-here")
+        assert "Read-only file system" in elsewhere.stderr
     with serving(installed) as server:
         # What the image's HEALTHCHECK runs.
         asked = installed.run("primase", "health", "--timeout-s", "5", "--server", server.target)
