@@ -12,11 +12,18 @@ import primase
 from primase import TlsOptions
 from primase.exceptions import Unauthenticated
 from tests.certificate import self_signed, shown
-from tests.e2e.environments import PROJECT
+from tests.e2e.environments import PROJECT, environment
+from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.server import COMMAND, Server, serving
 
 GRPCURL = PROJECT / ".cache" / "bin" / "grpcurl"
+REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.4.0.txt"
 MODEL = "esm2-650m"
+PROGRAM = f"""
+from biolmai.models import Model
+
+answer(Model({MODEL!r}).encode(type="sequence", items={["MSILV"] * 12!r}))
+"""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,22 @@ def test_our_client_is_let_in_by_its_key(secure: Secure) -> None:
         pytest.raises(Unauthenticated),
     ):
         client.models()
+
+
+def test_clients_of_the_original_are_let_in_by_a_key_for_a_token(
+    secure: Secure, tmp_path: Path
+) -> None:
+    python = environment("biolmai-0.4.0", *REQUIREMENTS.read_text().split())
+    url = f"https://localhost:{secure.server.rest_port}"
+    settings = {
+        "BIOLMAI_BASE_API_URL": f"{url}/api/v3",
+        "BIOLMAI_BASE_DOMAIN": url,
+        "BIOLMAI_TOKEN": secure.key,
+        "BIOLMAI_THREADS": "2",
+        "SSL_CERT_FILE": str(secure.cert),
+    }
+    answered = ForeignClient(python, settings, tmp_path).run(PROGRAM)
+    assert [len(result["embeddings"]) for result in answered["results"]] == [1] * 12
 
 
 def test_a_stream_of_events_goes_on_over_a_new_certificate(secure: Secure) -> None:
