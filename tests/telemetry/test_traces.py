@@ -1,6 +1,7 @@
 """A trace of a request, from REST through gRPC to the steps on the device."""
 
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,3 +129,9 @@ def test_a_traceparent_is_passed_on_though_nothing_is_traced_here(collector: Col
         call = collector.wait_for(STREAM_ENCODE)[STREAM_ENCODE]
     assert call.sent.trace_id.hex() == TRACE_ID
     assert call.sent.parent_span_id.hex() == CALLERS_SPAN_ID
+
+
+def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(ValueError, match="install the extra `telemetry`"):
+        tracing.provider("primase", "http://127.0.0.1:1")
