@@ -187,7 +187,7 @@ def test_it_holds_our_packages_and_no_installer(installed: Installed) -> None:
 
 def test_it_serves_as_nobody_with_nowhere_to_write_but_one_folder(installed: Installed) -> None:
     if installed.is_sealed:
-        elsewhere = installed.run("touch", "/tmp/primase-was-here")
+        elsewhere = installed.run("touch", f"{tempfile.gettempdir()}/primase-was-here")
         assert "Read-only file system" in elsewhere.stderr
     with serving(installed) as server:
         # What the image's HEALTHCHECK runs.

@@ -2,10 +2,15 @@
 
 import re
 
+import yaml
+
+from primase_server.health_command import health
 from primase_server.models.families import FAMILIES
+from tests.deploy.test_compose import COMPOSE
 from tests.deploy.tree import PROJECT
 from tools import operations_page
 
+TWIN = re.compile(r"`(PRIMASE_\w+)`")
 PAGE = operations_page.PAGE.read_text()
 
 
@@ -32,3 +37,14 @@ def test_files_that_it_names_are_there() -> None:
     named = set(re.findall(r"`(deploy/[\w./-]+)`", PAGE))
     assert {"deploy/compose.yaml", "deploy/systemd/primase.service"} <= named
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_its_example_of_an_override_is_understood() -> None:
+    """As compose would pass it: every variable is an option's."""
+    [example] = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
+    services = yaml.safe_load(example)["services"]
+    known = {name for table in operations_page.tables().values() for name in TWIN.findall(table)}
+    health_twins = {f"PRIMASE_HEALTH_{str(option.name).upper()}" for option in health.params}
+    for container in services.values():
+        assert set(container["environment"]) <= known | health_twins
+    assert set(services) <= set(COMPOSE["services"])
