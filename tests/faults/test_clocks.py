@@ -20,7 +20,7 @@ WALL_CLOCK = {
     ("date", "today"),
 }
 # Each tells a moment to somebody; none waits for it, and none subtracts from it.
-MOMENTS: dict[str, str] = {}
+MOMENTS = {"service/primase_server/tracing.py": "when a span ended, for the collector"}
 
 
 def wall_clocks(source: str) -> list[int]:
@@ -45,7 +45,7 @@ def test_no_timer_reads_the_wall_clock() -> None:
         for path in SOURCES
         if (lines := wall_clocks(path.read_text()))
     }
-    assert set(found) == set(MOMENTS), found
+    assert set(found) <= set(MOMENTS), found
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,6 +14,7 @@ from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
 from tests.conditions import until
 from tests.e2e.proteins import DOCUMENTED
 from tests.e2e.server import Server
+from tests.processes import children, num_open_files
 from tests.resident import watched
 
 MODEL = "esm2-8m"
@@ -40,15 +39,6 @@ def opened_and_dropped(port: int, said: bytes) -> None:
                 reset = b"\1\0\0\0\0\0\0\0"
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             connection.close()
-
-
-def num_open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def children(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        yield from map(int, (task / "children").read_text().split())
 
 
 @pytest.mark.parametrize("said", [b"", PREFACE], ids=["silent", "preface"])

@@ -12,7 +12,7 @@ from primase.exceptions import Unavailable
 from tests.conditions import until
 from tests.e2e.proteins import DOCUMENTED
 from tests.e2e.server import Server, serving
-from tests.faults.test_connections import children
+from tests.processes import children
 
 MODEL = "esm2-8m"
 FIXTURE = ("--model", f"{MODEL}=fixture", "--withdraw-s=0")
