@@ -114,10 +114,9 @@ def test_prediction_gives_the_same_logits_over_both(
 
 
 def test_the_model_list_says_demo_and_untrained(client: primase.Client) -> None:
-    model, evo2 = client.models()
-    assert (model.name, evo2.name) == ("esm2-demo", "evo2-demo")
-    assert "evo2-7b" in evo2.aliases
-    assert not evo2.weights.trained
-    assert "esm2-650m" in model.aliases
-    assert not model.weights.trained
+    esm2, evo2, progen2 = client.models()
+    assert (esm2.name, evo2.name, progen2.name) == ("esm2-demo", "evo2-demo", "progen2-demo")
+    for model, alias in ((esm2, "esm2-650m"), (evo2, "evo2-7b"), (progen2, "progen2-oas")):
+        assert alias in model.aliases
+        assert not model.weights.trained
     assert [layer.index for layer in client.model("esm2-650m").layers] == list(range(7))

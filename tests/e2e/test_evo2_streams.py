@@ -93,8 +93,8 @@ def test_two_thousand_bases_while_others_come_and_go(evo2: Evo2ServiceStub) -> N
 
 def test_the_room_of_a_killed_client_is_the_next_ones() -> None:
     room = state_bytes(VARIANTS["evo2_fixture"], 4 + NUM_KILLED_TOKENS, FLOAT32_BYTES)
-    # half of it is for generation: one such stream
-    limit = f"--max-state-bytes={2 * room}"
+    # half of it is for generation: one such stream and its slot, and not two
+    limit = f"--max-state-bytes={3 * room}"
     with serving("--demo", "--withdraw-s=0", limit) as server:
         command = [sys.executable, "-c", ENDLESS, server.target]
         with (
