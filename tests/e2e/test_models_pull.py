@@ -6,6 +6,7 @@ import pty
 import subprocess
 import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,13 @@ def models(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def sizes_below(root: Path) -> list[int]:
-    return [path.stat().st_size for path in root.rglob("*") if path.is_file()]
+    """Sizes of the files there, less those that are moved while it looks."""
+    sizes = []
+    for path in root.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+    return sizes
 
 
 def expected_mean() -> np.ndarray:
