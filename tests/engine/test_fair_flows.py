@@ -28,7 +28,8 @@ def test_encoding(
     """By the batcher's bound, for two flows: tokens of the one and twice those of a pass of each
     of the other's jobs that was waiting already."""
     runner = EchoRunner()
-    scheduler = OneShotScheduler(runner, replace(ROOMY, max_batch_tokens=BUDGET))
+    limits = replace(ROOMY, max_batch_tokens=BUDGET, max_queued_tokens=10**8)
+    scheduler = OneShotScheduler(runner, limits)
     for index in range(num_jobs):
         items = [ToyItem("many", (length,)) for length in lengths_of_many * 20]
         submit(scheduler, toy_job(*items, flow="many", request_id=str(index)))
