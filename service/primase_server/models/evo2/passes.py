@@ -105,7 +105,7 @@ class Scores:
     entropies                  [n], 0 there
     alternative_ids            [n, alternatives], most likely first; 0 there
     alternative_log_probs      [n, alternatives]; 0 there
-    bases                      [n, 4], of A, C, G and T in its place; NaN there
+    bases                      [n, 4], of A, C, G and T in its place; 0 there
 
     What was not asked for has no columns, or no rows.
     """

@@ -85,7 +85,7 @@ class _Parts:
             self._alternative_ids.append(alternatives.int())
             self._alternative_log_probs.append(alternatives)
         if options.bases:
-            self._bases.append(torch.full((1, len(BASE_IDS)), torch.nan, device=device))
+            self._bases.append(torch.zeros(1, len(BASE_IDS), device=device))
 
     def scores(self) -> Scores:
         def joined(parts: list[Tensor], *shape: int) -> Tensor:

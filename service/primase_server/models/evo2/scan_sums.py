@@ -104,6 +104,8 @@ class Sums:
         if self.mode is ScanMode.ONE_PASS:
             bases = scores.bases[max(0, self.reading.start - position) :]
             self.substituted[self.num_rows : self.num_rows + len(bases)] = bases
+            if position == self.reading.start == 0:
+                self.substituted[0] = np.nan  # nothing predicts it
             self.num_rows += len(bases)
 
     def deltas(self, start: int, stop: int) -> NDArray[np.float64]:
