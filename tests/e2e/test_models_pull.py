@@ -17,7 +17,8 @@ from primase.models.v1.model_service_pb2 import WEIGHTS_SOURCE_HUB
 from primase_server.models.esm2.alphabet import tokenize
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
-from primase_server.models.esm2.weights import RandomWeights, load
+from primase_server.models.esm2.weights import load
+from primase_server.models.given_weights import RandomWeights
 from primase_server.models.hub.catalogue import CATALOGUE
 from tests.conditions import until
 from tests.e2e.server import COMMAND, FREE_PORTS, serving

@@ -21,6 +21,7 @@ from primase_server.models.esm2 import weights
 from primase_server.models.esm2.alphabet import STANDARD_20, tokenize
 from primase_server.models.esm2.passes import Esm2Output, Esm2Pass, Float32Array
 from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from tests.gpu import evo2, generation, progen2, projections, speed
 
 LENGTHS = (1, 40, 206, 206, 443, 1000)
@@ -65,7 +66,7 @@ def main() -> int:
 
 def checks(device: str) -> Iterator[bool]:
     """Run every check, say how it went, and yield whether it passed."""
-    for source in (weights.FixtureWeights(), weights.RandomWeights("esm2_t12_35M_UR50D")):
+    for source in (FixtureWeights(), RandomWeights("esm2_t12_35M_UR50D")):
         reference = run(source, "cpu", torch.float32)
         for precision in PRECISIONS:
             outputs = run(source, device, precision.dtype)

@@ -22,7 +22,8 @@ from primase_server.engine.generation_runner import Read
 from primase_server.engine.sampling import Logits, Wish, draw
 from primase_server.models.evo2.config import VARIANTS
 from primase_server.models.evo2.generator import Evo2Generator
-from primase_server.models.evo2.weights import RandomWeights, load
+from primase_server.models.evo2.weights import load
+from primase_server.models.given_weights import RandomWeights
 
 VARIANT, BATCHES, PROMPT_BASES = "evo2_7b", (1, 8, 32), 8192
 NUM_WARM, NUM_TIMED = 10, 100

@@ -19,7 +19,8 @@ from primase_server.models.evo2 import decoder as decoding
 from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.generator import Evo2Generator
 from primase_server.models.evo2.model import Evo2
-from primase_server.models.evo2.weights import FixtureWeights, load
+from primase_server.models.evo2.weights import load
+from primase_server.models.given_weights import FixtureWeights
 from tests.engine.generation_toys import Reader, run_all, submit, turn
 from tests.gpu.evo2 import model_on
 from tests.models.evo2.running import random_bases, relative_error

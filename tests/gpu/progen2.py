@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import torch
 
-from primase_server.models.progen2.weights import FixtureWeights, RandomWeights, Source, load
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
+from primase_server.models.progen2.weights import Source, load
 from tests.models.progen2 import running
 from tests.models.progen2.running import proteins, relative_error
 

@@ -20,6 +20,7 @@ from primase_server.engine.job import Job
 from primase_server.errors import OutOfMemory, PrimaseError, QueueFull, QuotaExceeded
 from primase_server.models.esm2 import weights
 from primase_server.models.esm2.runner import Esm2Runner
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.rpc.call import Call
 from primase_server.rpc.health import Health
@@ -71,7 +72,7 @@ async def stub_of(
     engine: RefusingEngine, observer: RecordingObserver | None = None
 ) -> AsyncIterator[esm2_service_pb2_grpc.Esm2ServiceAsyncStub]:
     """A client of a server on that engine, with the fixture model ready."""
-    loaded = weights.load(weights.FixtureWeights())
+    loaded = weights.load(FixtureWeights())
     served = ServedModel("esm2-fixture", "esm2", "fixture")
     served.set_ready(Esm2Runner(loaded.model, loaded.weights))
     registry = Registry((served,))

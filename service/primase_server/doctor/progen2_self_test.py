@@ -1,19 +1,18 @@
 """ProGen2's fixture on a device: a chunk is read and the rest decoded, as generation does it."""
 
-import json
-import math
 from functools import cache
 
 import numpy as np
 import torch
 
-from primase_server.doctor.errors import relative_error
+from primase_server.doctor.stored_answer import StoredAnswer
 from primase_server.loading.precision import products_for
 from primase_server.models.families import PROGEN2
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.progen2.decoder import Decoder
 from primase_server.models.progen2.slots import Slots
 from primase_server.models.progen2.tokens import TOKENS
-from primase_server.models.progen2.weights import FIXTURE, FixtureWeights, load
+from primase_server.models.progen2.weights import FIXTURE, load
 from primase_server.settings import Settings
 
 EXPECTED = FIXTURE / "expected.json"
@@ -25,10 +24,7 @@ def error_on(device: str, dtype: str) -> float:
 
     Raises RuntimeError, as torch does, where the device does not compute in the data type.
     """
-    expected = _expected()
-    found = _answer(device, dtype)
-    errors = [relative_error(found[name], values) for name, values in expected.items()]
-    return max(errors) if all(map(math.isfinite, errors)) else math.nan
+    return _stored().error_of(_answer(device, dtype))
 
 
 @torch.inference_mode()
@@ -36,7 +32,7 @@ def _answer(device: str, dtype: str) -> dict[str, np.ndarray]:
     make = products_for(Settings(device=device, dtype=dtype), PROGEN2).kernel.make
     model = load(FixtureWeights(), device, getattr(torch, dtype), make).model
     decoder, slots = Decoder(model), Slots(model.config, model.device, model.dtype)
-    token_ids = [TOKENS.index(letter) for letter in str(_file()["sequence"])]
+    token_ids = [TOKENS.index(letter) for letter in _stored().sequence]
     slot = slots.take(len(token_ids))
     rows = [model.extend([torch.tensor(token_ids[:FIRST_CHUNK])], [slot])]
     rows += (decoder.step([token_id], [slot]) for token_id in token_ids[FIRST_CHUNK:])
@@ -45,10 +41,5 @@ def _answer(device: str, dtype: str) -> dict[str, np.ndarray]:
 
 
 @cache
-def _file() -> dict[str, object]:
-    values: dict[str, object] = json.loads(EXPECTED.read_bytes())
-    return values
-
-
-def _expected() -> dict[str, np.ndarray]:
-    return {name: np.asarray(v, np.float32) for name, v in _file().items() if name != "sequence"}
+def _stored() -> StoredAnswer:
+    return StoredAnswer.read(EXPECTED)

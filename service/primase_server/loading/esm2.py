@@ -14,6 +14,7 @@ from primase_server.models.esm2 import weights as esm2
 from primase_server.models.esm2.config import variant_of
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.families import ESM2
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.weights_dir import folder_of
 from primase_server.models.registry import ServedModel
@@ -61,7 +62,7 @@ def _renamed(loaded: esm2.LoadedEsm2, source: WeightsSource, revision: str = "")
 
 def _source(variant: str, source: str) -> esm2.Source:
     if kind_of(source) == RANDOM:
-        return esm2.RandomWeights(variant, seed_of(source))
+        return RandomWeights(variant, seed_of(source))
     if source in (FIXTURE, DEMO):
-        return esm2.FixtureWeights()
+        return FixtureWeights()
     return esm2.LocalWeights(Path(source))

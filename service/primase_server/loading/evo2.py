@@ -16,6 +16,7 @@ from primase_server.models.evo2 import weights as evo2
 from primase_server.models.evo2.generator import Evo2Generator
 from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.families import EVO2
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.weights_dir import folder_of
 from primase_server.models.registry import ServedModel
@@ -61,7 +62,7 @@ def _renamed(loaded: evo2.LoadedEvo2, source: WeightsSource, revision: str = "")
 
 def _source(variant: str, source: str) -> evo2.Source:
     if kind_of(source) == RANDOM:
-        return evo2.RandomWeights(variant, seed_of(source))
+        return RandomWeights(variant, seed_of(source))
     if source in (FIXTURE, DEMO):
-        return evo2.FixtureWeights()
+        return FixtureWeights()
     return evo2.LocalWeights(Path(source), variant or None)

@@ -10,6 +10,7 @@ from primase_server.loading.precision import dtype_of, products_for
 from primase_server.loading.sources import DEMO, FIXTURE, RANDOM, kind_of, seed_of
 from primase_server.models.card import WeightsSource
 from primase_server.models.families import PROGEN2
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.hub import catalogue
 from primase_server.models.hub.weights_dir import folder_of
 from primase_server.models.progen2 import weights as progen2
@@ -53,7 +54,7 @@ def _renamed(
 
 def _source(variant: str, source: str) -> progen2.Source:
     if kind_of(source) == RANDOM:
-        return progen2.RandomWeights(variant, seed_of(source))
+        return RandomWeights(variant, seed_of(source))
     if source in (FIXTURE, DEMO):
-        return progen2.FixtureWeights()
+        return FixtureWeights()
     return progen2.LocalWeights(Path(source), variant or None)

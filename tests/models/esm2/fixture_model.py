@@ -13,7 +13,8 @@ from primase_server.models.esm2.alphabet import MASK_ID, tokenize
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.served import Esm2Served
-from primase_server.models.esm2.weights import FIXTURE, FixtureWeights, load
+from primase_server.models.esm2.weights import FIXTURE, load
+from primase_server.models.given_weights import FixtureWeights
 from tests.models.esm2.reference import load_into_fair_model
 
 Result_co = TypeVar("Result_co", covariant=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from primase_server.models.esm2.config import VARIANTS
-from primase_server.models.esm2.weights import FIXTURE, FixtureWeights, load, open_checkpoint
+from primase_server.models.esm2.weights import FIXTURE, load, open_checkpoint
+from primase_server.models.given_weights import FixtureWeights
 from tests.models.esm2.everything import CPU, run_everything
 from tests.models.esm2.gate import failures
 from tests.models.esm2.reference import load_into_fair_model, run_fair

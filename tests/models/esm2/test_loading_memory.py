@@ -10,7 +10,8 @@ PROGRAM = """
 import sys
 import torch
 from primase_server.models import cpu_linear
-from primase_server.models.esm2.weights import RandomWeights, load
+from primase_server.models.given_weights import RandomWeights
+from primase_server.models.esm2.weights import load
 
 def resident(field):
     with open("/proc/self/status") as status:

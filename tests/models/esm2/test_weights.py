@@ -16,13 +16,8 @@ from primase_server.models.esm2.config import SLUGS, VARIANTS
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.esm2.random_state import RandomState
-from primase_server.models.esm2.weights import (
-    FIXTURE,
-    FixtureWeights,
-    LocalWeights,
-    RandomWeights,
-    load,
-)
+from primase_server.models.esm2.weights import FIXTURE, LocalWeights, load
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from tests.models.esm2.everything import make_runner, run_everything
 from tests.models.esm2.reference import Array
 from tests.models.esm2.sequences import mixed_batch

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from primase_server.models.evo2.passes import Evo2Pass
 from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.evo2.served import Evo2Served
-from primase_server.models.evo2.weights import FixtureWeights, load
+from primase_server.models.evo2.weights import load
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.parts import Part
 from tests.models.evo2.running import full
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from primase_server.models.evo2.config import VARIANTS
-from primase_server.models.evo2.weights import FIXTURE, FixtureWeights, load
+from primase_server.models.evo2.weights import FIXTURE, load
+from primase_server.models.given_weights import FixtureWeights
 from tools.make_evo2_fixture import make_state, save
 
 MAX_BYTES = 2_000_000

@@ -11,7 +11,8 @@ import torch
 from primase_server.models.errors import CheckpointError
 from primase_server.models.evo2.config import VARIANTS
 from primase_server.models.evo2.projections import emulated_projection
-from primase_server.models.evo2.weights import LoadedEvo2, LocalWeights, RandomWeights, load
+from primase_server.models.evo2.weights import LoadedEvo2, LocalWeights, load
+from primase_server.models.given_weights import RandomWeights
 from tests.loading.evo2_files import VARIANT, entries, shrink, write
 from tests.models.evo2 import running
 from tests.models.evo2.running import random_bases, relative_error

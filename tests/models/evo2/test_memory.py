@@ -7,7 +7,8 @@ import torch
 
 from primase_server.models.evo2.model import Evo2
 from primase_server.models.evo2.state import SequenceState, state_bytes
-from primase_server.models.evo2.weights import FixtureWeights, load
+from primase_server.models.evo2.weights import load
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.key_values import capacity
 from tests.models.evo2 import running
 from tests.models.evo2.running import random_bases

@@ -4,13 +4,8 @@ import pytest
 import torch
 
 from primase_server.models.evo2.model import Evo2, rms_norm
-from primase_server.models.evo2.weights import (
-    FIXTURE,
-    FixtureWeights,
-    LocalWeights,
-    load,
-    open_checkpoint,
-)
+from primase_server.models.evo2.weights import FIXTURE, LocalWeights, load, open_checkpoint
+from primase_server.models.given_weights import FixtureWeights
 from tests.models.evo2 import running
 from tests.models.evo2.observers import TakeAll
 from tests.models.evo2.running import CPU_TOLERANCE, random_bases, relative_error

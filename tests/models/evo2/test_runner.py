@@ -24,7 +24,8 @@ from primase_server.models.evo2.passes import (
 from primase_server.models.evo2.runner import Evo2Runner
 from primase_server.models.evo2.state import SequenceState
 from primase_server.models.evo2.tokens import tokenize
-from primase_server.models.evo2.weights import FixtureWeights, load
+from primase_server.models.evo2.weights import load
+from primase_server.models.given_weights import FixtureWeights
 from tests.models.evo2.items import dna, runner
 
 LENGTHS = (200, 3, 64, 1, 64, 130)

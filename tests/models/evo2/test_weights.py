@@ -14,13 +14,12 @@ from primase_server.models.evo2.config import VARIANTS, Evo2Config
 from primase_server.models.evo2.placement import place
 from primase_server.models.evo2.weights import (
     FIXTURE,
-    FixtureWeights,
     LocalWeights,
-    RandomWeights,
     block_bytes,
     load,
     open_checkpoint,
 )
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from tests.models.evo2 import running
 from tests.models.evo2.observers import TakeAll
 from tests.models.evo2.running import CPU_TOLERANCE, random_bases, relative_error

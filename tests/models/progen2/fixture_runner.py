@@ -2,8 +2,9 @@
 
 from functools import cache
 
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.progen2.runner import ProGen2Runner
-from primase_server.models.progen2.weights import FixtureWeights, load
+from primase_server.models.progen2.weights import load
 
 
 @cache

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from primase_server.models.cpu_linear import INT8, PREPACKED
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.linear import MakeProduct
 from primase_server.models.progen2.config import ProGen2Config
 from primase_server.models.progen2.model import ProGen2
 from primase_server.models.progen2.random_state import RandomState
 from primase_server.models.progen2.tokens import LETTER_COLUMNS
-from primase_server.models.progen2.weights import FixtureWeights, RandomWeights, load
+from primase_server.models.progen2.weights import load
 
 LENGTHS = (200, 105, 40)
 MIDDLE = ProGen2Config(6, 256, 16, 1024, 8, 256)

@@ -12,16 +12,12 @@ from torch import Tensor
 
 from primase_server.models.card import WeightsSource
 from primase_server.models.errors import CheckpointError
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.progen2.checkpoint import open_official
 from primase_server.models.progen2.config import VARIANTS, ProGen2Config
 from primase_server.models.progen2.tokens import residue_ids
 from primase_server.models.progen2.vocabulary import PROBE
-from primase_server.models.progen2.weights import (
-    FixtureWeights,
-    LocalWeights,
-    RandomWeights,
-    load,
-)
+from primase_server.models.progen2.weights import LocalWeights, load
 from tests.models.progen2 import reference, running
 from tests.models.progen2.running import proteins
 from tests.models.progen2.tiny import LARGE_VOCABULARY, MAIN, SHAPES, make_state, write

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.progen2.config import VARIANTS
-from primase_server.models.progen2.weights import FIXTURE, FixtureWeights, load
+from primase_server.models.progen2.weights import FIXTURE, load
 from tools.make_progen2_fixture import WEIGHTS, make_state, official_config, save
 
 MAX_BYTES = 1_000_000

@@ -12,10 +12,11 @@ from primase_server.engine.generation import Determinism, GenerationJob, Samplin
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.models import cpu_linear
+from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.progen2.generator import ProGen2Generator
 from primase_server.models.progen2.model import ProGen2
 from primase_server.models.progen2.tokens import LETTERS, residue_ids
-from primase_server.models.progen2.weights import FixtureWeights, load
+from primase_server.models.progen2.weights import load
 from tests.engine.generation_toys import Reader, run_all, submit, turn
 from tests.models.progen2 import reference
 from tests.models.progen2.tiny import ours

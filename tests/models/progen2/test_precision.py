@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from primase_server.models.cpu_linear import INT8, PREPACKED
-from primase_server.models.progen2.weights import FixtureWeights, load
+from primase_server.models.given_weights import FixtureWeights
+from primase_server.models.progen2.weights import load
 from tests.models.progen2 import running
 from tests.models.progen2.int8_error import compare, middle
 from tests.models.progen2.running import proteins, relative_error

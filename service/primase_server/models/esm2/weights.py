@@ -16,6 +16,7 @@ from primase_server.models.esm2.fair_checkpoint import REGRESSION_SUFFIX, open_f
 from primase_server.models.esm2.hub_checkpoint import open_hub
 from primase_server.models.esm2.model import Esm2
 from primase_server.models.esm2.random_state import RandomState
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.hub_layout import find_weights
 from primase_server.models.linear import MakeProduct, plain
 
@@ -27,19 +28,6 @@ class LocalWeights:
     """A fair-esm `.pt`, a file of the hub's weights, or a directory of the hub's layout."""
 
     path: Path
-
-
-@dataclass(frozen=True)
-class RandomWeights:
-    """Seeded random weights of a named variant."""
-
-    variant: str
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class FixtureWeights:
-    """The tiny untrained checkpoint that ships with this package."""
 
 
 Source = LocalWeights | RandomWeights | FixtureWeights

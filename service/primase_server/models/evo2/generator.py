@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,28 +12,10 @@ from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.model import Everything, Evo2
 from primase_server.models.evo2.served import default_chunk_tokens
 from primase_server.models.evo2.state import SequenceState, state_bytes
+from primase_server.models.generation_read import Read
 
 INVARIANT_ROWS = 8
 """Sequences whose numbers may not depend on others are decoded so many at a time, filled up."""
-
-
-class Read(Protocol):
-    """What one sequence reads in a step: a chunk of its prompt, or the token that was drawn."""
-
-    @property
-    def state(self) -> object: ...
-
-    @property
-    def token_ids(self) -> Sequence[int]: ...
-
-    @property
-    def wants_logits(self) -> bool: ...
-
-    @property
-    def is_drawn(self) -> bool: ...
-
-    @property
-    def is_invariant(self) -> bool: ...
 
 
 @dataclass(eq=False)

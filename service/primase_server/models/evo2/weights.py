@@ -27,6 +27,7 @@ from primase_server.models.evo2.parts import without_part
 from primase_server.models.evo2.placement import place
 from primase_server.models.evo2.projections import Chosen, choose
 from primase_server.models.evo2.random_state import RandomState
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.linear import MakeProduct, plain
 
 FIXTURE = Path(__file__).parent / "fixture" / "evo2_fixture.pt"
@@ -44,19 +45,6 @@ class LocalWeights:
 
     path: Path
     variant: str | None = None
-
-
-@dataclass(frozen=True)
-class RandomWeights:
-    """Seeded random weights of a named variant."""
-
-    variant: str
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class FixtureWeights:
-    """The tiny untrained checkpoint that ships with this package."""
 
 
 Source = LocalWeights | RandomWeights | FixtureWeights

@@ -1,12 +1,12 @@
 """ProGen2 as the scheduler of generation drives it: contexts read in chunks, residues in blocks."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from primase_server.models.device import works
+from primase_server.models.generation_read import Read
 from primase_server.models.progen2.decoder import Decoder
 from primase_server.models.progen2.model import ProGen2
 from primase_server.models.progen2.slots import Slot, Slots
@@ -20,25 +20,6 @@ The largest number that takes a CPU's product as long as one row does.
 
 CHUNK_TOKENS = 256
 """Few contexts are longer; shorter chunks would let more of the others' residues in between."""
-
-
-class Read(Protocol):
-    """What one sequence reads in a step: a chunk of its context, or the token that was drawn."""
-
-    @property
-    def state(self) -> object: ...
-
-    @property
-    def token_ids(self) -> Sequence[int]: ...
-
-    @property
-    def wants_logits(self) -> bool: ...
-
-    @property
-    def is_drawn(self) -> bool: ...
-
-    @property
-    def is_invariant(self) -> bool: ...
 
 
 class ProGen2Generator:

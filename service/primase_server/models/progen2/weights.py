@@ -8,6 +8,7 @@ import torch
 from primase_server.models.card import Weights, WeightsSource
 from primase_server.models.checksum import checksum
 from primase_server.models.errors import CheckpointError
+from primase_server.models.given_weights import FixtureWeights, RandomWeights
 from primase_server.models.linear import MakeProduct, plain
 from primase_server.models.progen2.archive import is_archive, unpacked
 from primase_server.models.progen2.checkpoint import Checkpoint, open_official
@@ -30,19 +31,6 @@ class LocalWeights:
 
     path: Path
     variant: str | None = None
-
-
-@dataclass(frozen=True)
-class RandomWeights:
-    """Seeded random weights of a named variant."""
-
-    variant: str
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class FixtureWeights:
-    """The tiny untrained checkpoint that ships with this package."""
 
 
 Source = LocalWeights | RandomWeights | FixtureWeights
