@@ -120,7 +120,7 @@ $(VENV): constraints.txt pyproject.toml VERSION $(PROJECTS:=/pyproject.toml)
 	$(PIP) install --quiet --constraint constraints.txt pip
 	$(PIP) install --constraint constraints.txt --group dev
 	$(PIP) install --constraint constraints.txt --no-build-isolation \
-		--editable 'clients/python[parquet]' --editable gateway --editable 'service[telemetry]'
+		--editable 'clients/python[bulk,parquet]' --editable gateway --editable 'service[ray,telemetry]'
 	touch $@
 
 $(GRPCURL):
