@@ -57,12 +57,13 @@ func TestViolationsNameTheirFields(t *testing.T) {
 
 func TestEveryReasonIsKnown(t *testing.T) {
 	retryable := map[errorsv1.ErrorReason]bool{
-		errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_READY:    true,
-		errorsv1.ErrorReason_ERROR_REASON_QUEUE_FULL:         true,
-		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_TOO_SHORT: true,
-		errorsv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED:     true,
-		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXPIRED:   true,
-		errorsv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:      true,
+		errorsv1.ErrorReason_ERROR_REASON_MODEL_NOT_READY:       true,
+		errorsv1.ErrorReason_ERROR_REASON_QUEUE_FULL:            true,
+		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_TOO_SHORT:    true,
+		errorsv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED:        true,
+		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXPIRED:      true,
+		errorsv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:         true,
+		errorsv1.ErrorReason_ERROR_REASON_SCREENING_UNAVAILABLE: true,
 	}
 	for number, name := range errorsv1.ErrorReason_name {
 		reason := errorsv1.ErrorReason(number)

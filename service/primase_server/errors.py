@@ -21,6 +21,8 @@
     ├── ShuttingDown                SHUTTING_DOWN
     ├── Unauthenticated             UNAUTHENTICATED
     ├── PermissionDenied            PERMISSION_DENIED
+    ├── SequenceRefused             SEQUENCE_REFUSED
+    ├── ScreeningUnavailable        SCREENING_UNAVAILABLE
     ├── NotServed                   NOT_SERVED
     └── InternalError               INTERNAL
         └── NotFinite               INTERNAL
@@ -203,6 +205,26 @@ class PermissionDenied(PrimaseError):
     """The caller's key does not allow this call."""
 
     reason = "PERMISSION_DENIED"
+
+
+class SequenceRefused(PrimaseError):
+    """The operator's screening does not allow a sample; `code` is its own word for why."""
+
+    reason = "SEQUENCE_REFUSED"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"this server's screening does not allow the sample: {message or code}")
+        self.code = code
+
+
+class ScreeningUnavailable(PrimaseError):
+    """There is no verdict on a sample, without which nothing of it may be told."""
+
+    reason = "SCREENING_UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class NotServed(PrimaseError):

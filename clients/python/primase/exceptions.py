@@ -8,7 +8,8 @@
     │   └── UnknownLayer        UNKNOWN_LAYER
     ├── UnknownModel            UNKNOWN_MODEL
     ├── Unavailable             SHUTTING_DOWN, and any other UNAVAILABLE: nobody listens there
-    │   └── ModelNotReady       MODEL_NOT_READY
+    │   ├── ModelNotReady       MODEL_NOT_READY
+    │   └── ScreeningUnavailable  SCREENING_UNAVAILABLE
     ├── PrecisionUnverified     PRECISION_UNVERIFIED
     ├── OutputUnavailable       OUTPUT_UNAVAILABLE
     ├── ResponseTooLarge        RESPONSE_TOO_LARGE
@@ -20,6 +21,7 @@
     ├── Cancelled               CANCELLED
     ├── Unauthenticated         UNAUTHENTICATED
     ├── PermissionDenied        PERMISSION_DENIED
+    ├── SequenceRefused         SEQUENCE_REFUSED
     ├── NotServed               NOT_SERVED, and any other UNIMPLEMENTED
     ├── InternalError           INTERNAL
     └── BrokenAnswer            the answer does not follow the contract; raised by the client itself
@@ -108,6 +110,10 @@ class ModelNotReady(Unavailable):
     """The model is loading, or failed to load."""
 
 
+class ScreeningUnavailable(Unavailable):
+    """The server's operator screens what is generated, and there was no verdict on this."""
+
+
 class PrecisionUnverified(PrimaseError):
     """The model's numbers are not proven right on the server's device."""
 
@@ -152,6 +158,10 @@ class PermissionDenied(PrimaseError):
     """The key does not allow this call."""
 
 
+class SequenceRefused(PrimaseError):
+    """The server's operator screens what is generated, and does not allow this."""
+
+
 class NotServed(PrimaseError):
     """The server does not answer this call."""
 
@@ -188,6 +198,8 @@ BY_REASON: Mapping[str, type[PrimaseError]] = MappingProxyType(
         "NOT_SERVED": NotServed,
         "OUTPUT_UNAVAILABLE": OutputUnavailable,
         "REQUEST_TOO_LARGE": RequestTooLarge,
+        "SEQUENCE_REFUSED": SequenceRefused,
+        "SCREENING_UNAVAILABLE": ScreeningUnavailable,
     }
 )
 

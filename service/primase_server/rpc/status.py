@@ -11,6 +11,8 @@ from primase_server.errors import (
     PrimaseError,
     QueueFull,
     QuotaExceeded,
+    ScreeningUnavailable,
+    SequenceRefused,
     UnknownModel,
 )
 
@@ -25,7 +27,7 @@ def to_status(error: PrimaseError, request_id: str = "") -> status_pb2.Status:
     status = status_pb2.Status(
         code=REASONS[reason].code.value[0], message=error.message[:MAX_MESSAGE_CHARACTERS]
     )
-    for detail in (_error_info(reason), *_details(error), *_request_info(request_id)):
+    for detail in (_error_info(reason, error), *_details(error), *_request_info(request_id)):
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
@@ -40,11 +42,11 @@ def reason_of(error: PrimaseError) -> str:
     return error.reason
 
 
-def _error_info(reason: str) -> Message:
-    retryable = "true" if REASONS[reason].retryable else "false"
-    return error_details_pb2.ErrorInfo(
-        reason=reason, domain=ERROR_DOMAIN, metadata={"retryable": retryable}
-    )
+def _error_info(reason: str, error: PrimaseError) -> Message:
+    metadata = {"retryable": "true" if REASONS[reason].retryable else "false"}
+    if isinstance(error, SequenceRefused):
+        metadata["screening_code"] = error.code
+    return error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=metadata)
 
 
 def _details(error: PrimaseError) -> list[Message]:
@@ -54,7 +56,7 @@ def _details(error: PrimaseError) -> list[Message]:
         return [error_details_pb2.ResourceInfo(resource_type="model", resource_name=error.model)]
     if isinstance(error, QuotaExceeded):
         return [_quota_failure(error), _retry_info(error.retry_after_s)]
-    if isinstance(error, QueueFull):
+    if isinstance(error, QueueFull | ScreeningUnavailable):
         return [_retry_info(error.retry_after_s)]
     if isinstance(error, ModelNotReady) and error.retry_after_s is not None:
         return [_retry_info(error.retry_after_s)]

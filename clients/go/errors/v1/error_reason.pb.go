@@ -73,6 +73,10 @@ const (
 	ErrorReason_ERROR_REASON_OUTPUT_UNAVAILABLE ErrorReason = 21
 	// The request is larger than the server reads.
 	ErrorReason_ERROR_REASON_REQUEST_TOO_LARGE ErrorReason = 22
+	// The operator's screening does not allow this sample. ErrorInfo's metadata has its own code for that as `screening_code`.
+	ErrorReason_ERROR_REASON_SEQUENCE_REFUSED ErrorReason = 23
+	// The operator's screening gave no verdict on this sample, without which nothing of it is sent.
+	ErrorReason_ERROR_REASON_SCREENING_UNAVAILABLE ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -101,31 +105,35 @@ var (
 		20: "ERROR_REASON_NOT_SERVED",
 		21: "ERROR_REASON_OUTPUT_UNAVAILABLE",
 		22: "ERROR_REASON_REQUEST_TOO_LARGE",
+		23: "ERROR_REASON_SEQUENCE_REFUSED",
+		24: "ERROR_REASON_SCREENING_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":          0,
-		"ERROR_REASON_INVALID_SEQUENCE":     1,
-		"ERROR_REASON_SEQUENCE_TOO_LONG":    2,
-		"ERROR_REASON_TOO_MANY_ITEMS":       3,
-		"ERROR_REASON_INVALID_PARAMETER":    4,
-		"ERROR_REASON_UNKNOWN_MODEL":        5,
-		"ERROR_REASON_MODEL_NOT_READY":      6,
-		"ERROR_REASON_PRECISION_UNVERIFIED": 7,
-		"ERROR_REASON_UNKNOWN_LAYER":        8,
-		"ERROR_REASON_RESPONSE_TOO_LARGE":   9,
-		"ERROR_REASON_QUEUE_FULL":           10,
-		"ERROR_REASON_OUT_OF_MEMORY":        11,
-		"ERROR_REASON_DEADLINE_TOO_SHORT":   12,
-		"ERROR_REASON_UNAUTHENTICATED":      13,
-		"ERROR_REASON_PERMISSION_DENIED":    14,
-		"ERROR_REASON_QUOTA_EXCEEDED":       15,
-		"ERROR_REASON_INTERNAL":             16,
-		"ERROR_REASON_DEADLINE_EXPIRED":     17,
-		"ERROR_REASON_CANCELLED":            18,
-		"ERROR_REASON_SHUTTING_DOWN":        19,
-		"ERROR_REASON_NOT_SERVED":           20,
-		"ERROR_REASON_OUTPUT_UNAVAILABLE":   21,
-		"ERROR_REASON_REQUEST_TOO_LARGE":    22,
+		"ERROR_REASON_UNSPECIFIED":           0,
+		"ERROR_REASON_INVALID_SEQUENCE":      1,
+		"ERROR_REASON_SEQUENCE_TOO_LONG":     2,
+		"ERROR_REASON_TOO_MANY_ITEMS":        3,
+		"ERROR_REASON_INVALID_PARAMETER":     4,
+		"ERROR_REASON_UNKNOWN_MODEL":         5,
+		"ERROR_REASON_MODEL_NOT_READY":       6,
+		"ERROR_REASON_PRECISION_UNVERIFIED":  7,
+		"ERROR_REASON_UNKNOWN_LAYER":         8,
+		"ERROR_REASON_RESPONSE_TOO_LARGE":    9,
+		"ERROR_REASON_QUEUE_FULL":            10,
+		"ERROR_REASON_OUT_OF_MEMORY":         11,
+		"ERROR_REASON_DEADLINE_TOO_SHORT":    12,
+		"ERROR_REASON_UNAUTHENTICATED":       13,
+		"ERROR_REASON_PERMISSION_DENIED":     14,
+		"ERROR_REASON_QUOTA_EXCEEDED":        15,
+		"ERROR_REASON_INTERNAL":              16,
+		"ERROR_REASON_DEADLINE_EXPIRED":      17,
+		"ERROR_REASON_CANCELLED":             18,
+		"ERROR_REASON_SHUTTING_DOWN":         19,
+		"ERROR_REASON_NOT_SERVED":            20,
+		"ERROR_REASON_OUTPUT_UNAVAILABLE":    21,
+		"ERROR_REASON_REQUEST_TOO_LARGE":     22,
+		"ERROR_REASON_SEQUENCE_REFUSED":      23,
+		"ERROR_REASON_SCREENING_UNAVAILABLE": 24,
 	}
 )
 
@@ -160,7 +168,7 @@ var File_primase_errors_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_primase_errors_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"$primase/errors/v1/error_reason.proto\x12\x11primase.errors.v1\x1a\x1eprimase/options/v1/rules.proto*\x97\b\n" +
+	"$primase/errors/v1/error_reason.proto\x12\x11primase.errors.v1\x1a\x1eprimase/options/v1/rules.proto*\xfa\b\n" +
 	"\vErrorReason\x12'\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x1a\t\xca\xf3\x18\x05\b\x02\x10\xf4\x03\x12,\n" +
 	"\x1dERROR_REASON_INVALID_SEQUENCE\x10\x01\x1a\t\xca\xf3\x18\x05\b\x03\x10\x90\x03\x12-\n" +
@@ -185,7 +193,9 @@ const file_primase_errors_v1_error_reason_proto_rawDesc = "" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\x13\x1a\v\xca\xf3\x18\a\b\x0e\x10\xf7\x03\x18\x01\x12&\n" +
 	"\x17ERROR_REASON_NOT_SERVED\x10\x14\x1a\t\xca\xf3\x18\x05\b\f\x10\xf5\x03\x12.\n" +
 	"\x1fERROR_REASON_OUTPUT_UNAVAILABLE\x10\x15\x1a\t\xca\xf3\x18\x05\b\t\x10\x90\x03\x12-\n" +
-	"\x1eERROR_REASON_REQUEST_TOO_LARGE\x10\x16\x1a\t\xca\xf3\x18\x05\b\b\x10\x9d\x03B\x19\n" +
+	"\x1eERROR_REASON_REQUEST_TOO_LARGE\x10\x16\x1a\t\xca\xf3\x18\x05\b\b\x10\x9d\x03\x12,\n" +
+	"\x1dERROR_REASON_SEQUENCE_REFUSED\x10\x17\x1a\t\xca\xf3\x18\x05\b\a\x10\x93\x03\x123\n" +
+	"\"ERROR_REASON_SCREENING_UNAVAILABLE\x10\x18\x1a\v\xca\xf3\x18\a\b\x0e\x10\xf7\x03\x18\x01B\x19\n" +
 	"\x15dev.primase.errors.v1P\x01b\x06proto3"
 
 var (

@@ -68,6 +68,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The loaded weights cannot give this output, such as contacts without their regression."""
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 22
     """The request is larger than the server reads."""
+    ERROR_REASON_SEQUENCE_REFUSED: _ErrorReason.ValueType  # 23
+    """The operator's screening does not allow this sample. ErrorInfo's metadata has its own code for that as `screening_code`."""
+    ERROR_REASON_SCREENING_UNAVAILABLE: _ErrorReason.ValueType  # 24
+    """The operator's screening gave no verdict on this sample, without which nothing of it is sent."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason a client can switch on. Sent as `reason` of a google.rpc.ErrorInfo with domain `primase`, on every error.
@@ -120,4 +124,8 @@ ERROR_REASON_OUTPUT_UNAVAILABLE: ErrorReason.ValueType  # 21
 """The loaded weights cannot give this output, such as contacts without their regression."""
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 22
 """The request is larger than the server reads."""
+ERROR_REASON_SEQUENCE_REFUSED: ErrorReason.ValueType  # 23
+"""The operator's screening does not allow this sample. ErrorInfo's metadata has its own code for that as `screening_code`."""
+ERROR_REASON_SCREENING_UNAVAILABLE: ErrorReason.ValueType  # 24
+"""The operator's screening gave no verdict on this sample, without which nothing of it is sent."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
