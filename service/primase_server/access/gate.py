@@ -20,6 +20,11 @@ class Gate:
     def __init__(self, keys: Keys | None = None) -> None:
         self._keys = keys
 
+    def let_in(self, method: str, metadata: Sequence[tuple[str, str]], peer: str) -> Caller:
+        """As `admit`, by all that the call carries."""
+        credentials = [value for name, value in metadata if name == "authorization"]
+        return self.admit(method, credentials, peer)
+
     def admit(self, method: str, credentials: Sequence[str], peer: str) -> Caller:
         """Who makes the call. Raises Unauthenticated or PermissionDenied.
 

@@ -12,6 +12,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
+from primase_server.access.caller import Caller
 from primase_server.access.gate import OPEN_CALLS, Gate
 from primase_server.engine.failures import log_exception
 from primase_server.errors import (
@@ -22,7 +23,7 @@ from primase_server.errors import (
     QuotaExceeded,
 )
 from primase_server.rpc.call import Call, Context, begin_call, current_call
-from primase_server.rpc.status import reason_of, to_status
+from primase_server.rpc.status import GivenStatus, reason_of, to_status
 from primase_server.rpc.validation import violations
 
 log = structlog.get_logger()
@@ -123,6 +124,8 @@ def retry_pushback(error: PrimaseError, code: grpc.StatusCode) -> tuple[tuple[st
 
     Such clients go by the code alone, and RESOURCE_EXHAUSTED also says what no retry can mend.
     """
+    if isinstance(error, GivenStatus):
+        return ((PUSHBACK_HEADER, error.pushback),) if error.pushback else ()
     if isinstance(error, QueueFull | QuotaExceeded):
         return ((PUSHBACK_HEADER, str(max(1, round(error.retry_after_s * 1000)))),)
     return ((PUSHBACK_HEADER, "-1"),) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else ()
@@ -146,19 +149,27 @@ async def validate(request: Message) -> None:
         raise InvalidRequest(*found)
 
 
-def admit(call: Call, gate: Gate) -> None:
+class Doorkeeper(Protocol):
+    """Knows who may make which call."""
+
+    def let_in(self, method: str, metadata: Sequence[tuple[str, str]], peer: str) -> Caller:
+        """Who makes the call. Raises Unauthenticated or PermissionDenied."""
+
+
+def admit(call: Call, gate: Doorkeeper) -> None:
     """Learn who makes the call. Raises Unauthenticated or PermissionDenied."""
-    metadata = call.context.invocation_metadata() or ()
-    credentials = [str(value) for name, value in metadata if name == "authorization"]
-    call.caller = gate.admit(call.method, credentials, call.context.peer())
+    metadata = [(str(name), str(value)) for name, value in call.context.invocation_metadata() or ()]
+    call.caller = gate.let_in(call.method, metadata, call.context.peer())
 
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the calls of the contract. Health passes untouched, all others only by the gate."""
 
-    def __init__(self, observer: CallObserver | None = None, gate: Gate | None = None) -> None:
+    def __init__(
+        self, observer: CallObserver | None = None, gate: Doorkeeper | None = None
+    ) -> None:
         self._observer = observer or NoObserver()
-        self._gate = gate or Gate()
+        self._gate: Doorkeeper = gate or Gate()
 
     async def intercept_service(
         self,

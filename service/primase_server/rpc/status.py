@@ -21,8 +21,22 @@ MAX_VIOLATIONS = 32
 MAX_MESSAGE_CHARACTERS = 1024
 
 
+class GivenStatus(PrimaseError):
+    """An error that another server has told already; `pushback` is its header for retries."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, status: status_pb2.Status, given_reason: str, pushback: str = "") -> None:
+        super().__init__(status.message)
+        self.status = status
+        self.given_reason = given_reason
+        self.pushback = pushback
+
+
 def to_status(error: PrimaseError, request_id: str = "") -> status_pb2.Status:
     """The status of `error`: code and reason by the contract's table, then the details that fit."""
+    if isinstance(error, GivenStatus):
+        return error.status
     reason = reason_of(error)
     status = status_pb2.Status(
         code=REASONS[reason].code.value[0], message=error.message[:MAX_MESSAGE_CHARACTERS]
@@ -36,6 +50,8 @@ def to_status(error: PrimaseError, request_id: str = "") -> status_pb2.Status:
 
 def reason_of(error: PrimaseError) -> str:
     """The error's reason; that of its violations where they all agree on one."""
+    if isinstance(error, GivenStatus):
+        return error.given_reason
     if isinstance(error, InvalidRequest):
         reasons = {violation.reason for violation in error.violations}
         return reasons.pop() if len(reasons) == 1 else error.reason
