@@ -115,7 +115,7 @@ def stream_score_request(*sequences: str, **wanted: Any) -> pb.StreamScoreSequen
 
 def scheduler(live: Live) -> GenerationScheduler:
     """Of the demo model."""
-    engine = live.app.engine
+    engine = live.app.host.engine
     assert isinstance(engine, LocalEngine)
     generation = engine._models[NAME].generation
     assert isinstance(generation, GenerationScheduler)
@@ -123,6 +123,6 @@ def scheduler(live: Live) -> GenerationScheduler:
 
 
 def assert_all_is_freed(live: Live) -> None:
-    state = live.app.engine.queue_state(NAME)
+    state = live.app.host.engine.queue_state(NAME)
     assert state.queued_items == state.queued_tokens == state.queued_bytes == 0
     assert scheduler(live).held_bytes == 0

@@ -180,7 +180,7 @@ def test_tokens_at_once_are_free_again_when_their_job_ends_or_is_given_up(
     assert refused.reason == "QUOTA_EXCEEDED"
     assert "80000 are in progress and 101 more" in refused.message
     encoding.cancel()
-    live.run(live.app.engine.drain(30))
+    live.run(live.app.host.engine.drain(30))
     for _ in range(3):
         encode(live, encode_request("M" * 1998), keys["once"])
 

@@ -125,8 +125,8 @@ def test_a_deadline_that_passes_ends_the_call_and_frees_its_work(live: Live) -> 
     with pytest.raises(grpc.RpcError) as expired:
         list(live.esm2.StreamEncode(request, timeout=0.5))
     assert cast(grpc.Call, expired.value).code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    live.run(live.app.engine.drain(30))
-    state = live.app.engine.queue_state("esm2-demo")
+    live.run(live.app.host.engine.drain(30))
+    state = live.app.host.engine.queue_state("esm2-demo")
     assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
 
 
@@ -136,7 +136,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(live: Live) -> None:
     request = stream_request(*[long_protein(2000)] * 100)
     refused = refusal(lambda: live.esm2.StreamEncode(request, timeout=1.0))
     busy.cancel()
-    live.run(live.app.engine.drain(30))
+    live.run(live.app.host.engine.drain(30))
     assert refused.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert refused.reason == "DEADLINE_TOO_SHORT"
 

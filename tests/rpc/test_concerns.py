@@ -24,7 +24,7 @@ from primase_server.models.given_weights import FixtureWeights
 from primase_server.models.registry import Registry, ServedModel
 from primase_server.rpc.call import Call
 from primase_server.rpc.health import Health
-from primase_server.rpc.server import build_server, listen
+from primase_server.rpc.server import add_services, build_server, listen
 from primase_server.settings import Limits, Listen
 
 REQUEST = pb.EncodeRequest(model="esm2-fixture", items=[pb.EncodeItem(sequence="MSILV")])
@@ -56,6 +56,21 @@ class RefusingEngine:
         """Nothing is open."""
 
 
+class OneModel:
+    """What a server answers for."""
+
+    def __init__(self, engine: RefusingEngine, registry: Registry) -> None:
+        self.health = Health(registry)
+        self._engine = engine
+        self._registry = registry
+
+    def add_services(self, server: grpc.aio.Server) -> None:
+        add_services(server, self._engine, self._registry, Limits())
+
+    async def end_calls(self) -> None:
+        """Nothing is open."""
+
+
 class RecordingObserver:
     """Keeps what it is told."""
 
@@ -76,7 +91,7 @@ async def stub_of(
     served = ServedModel("esm2-fixture", "esm2", "fixture")
     served.set_ready(Esm2Runner(loaded.model, loaded.weights))
     registry = Registry((served,))
-    server = build_server(engine, registry, Health(registry), Limits(), observer)
+    server = build_server(OneModel(engine, registry), Limits(), observer)
     port = listen(server, Listen("127.0.0.1", 0))
     await server.start()
     try:

@@ -186,7 +186,7 @@ def test_an_answer_too_large_for_one_message_is_refused_before_any_work() -> Non
         assert refused.reason == "RESPONSE_TOO_LARGE"
         assert "StreamEncode" in refused.message
         # No step has been timed, so none has run.
-        assert live.app.engine.queue_state("esm2-demo").tokens_per_s == 0
+        assert live.app.host.engine.queue_state("esm2-demo").tokens_per_s == 0
 
 
 def test_the_largest_unary_answer_passes_the_limit_of_a_default_client(live: Live) -> None:

@@ -254,7 +254,7 @@ def test_a_call_that_is_given_up_frees_its_state(live: Live, carries: set[int]) 
     while carries and time.monotonic() < deadline_s:
         idle.wait(0.02)
     assert not carries
-    state = live.app.engine.queue_state(NAME)
+    state = live.app.host.engine.queue_state(NAME)
     assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
 
 

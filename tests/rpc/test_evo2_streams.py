@@ -54,7 +54,7 @@ def wait_until(live: Live, condition: Callable[[], bool]) -> None:
 
 
 def num_left(live: Live) -> int:
-    return live.app.engine.queue_state(NAME).queued_tokens
+    return live.app.host.engine.queue_state(NAME).queued_tokens
 
 
 def test_a_slow_reader_pauses_itself_and_nobody_else() -> None:

@@ -50,7 +50,7 @@ def fuzzed() -> Iterator[Live]:
         [encoding] = live.esm2.Encode(encode_request(UBIQUITIN), timeout=DEADLINE_S).encodings
         assert encoding.num_residues == len(UBIQUITIN)
         for name in ("esm2-demo", "evo2-demo", "progen2-demo"):
-            state = live.app.engine.queue_state(name)
+            state = live.app.host.engine.queue_state(name)
             assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import grpc
 import pytest
 
-from primase_server import app
+from primase_server import hosting
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
 from primase_server.models.registry import ServedModel
@@ -43,11 +43,11 @@ def test_a_service_that_is_not_there_is_not_found(live: Live) -> None:
 
 def test_withdrawn_it_serves_nobody_new_and_still_answers() -> None:
     with serving() as live:
-        live.run(live.app.health.withdraw())
+        live.run(live.app.host.health.withdraw())
         assert {health(live.channel, name) for name in ("", MODELS, ESM2)} == {NOT_SERVING}
         assert len(live.esm2.Encode(encode_request("MKT")).encodings) == 1
         # Nothing brings it back.
-        live.run(live.app.health.update())
+        live.run(live.app.host.health.update())
         assert health(live.channel) == NOT_SERVING
 
 
@@ -60,7 +60,7 @@ def held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         assert may_load.wait(30)
         return load(served, source, settings)
 
-    monkeypatch.setattr(app, "load", load_later)
+    monkeypatch.setattr(hosting, "load", load_later)
     yield may_load
     may_load.set()
 

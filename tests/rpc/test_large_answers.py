@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from primase.esm2.v1 import esm2_service_pb2 as pb
-from primase_server import app
+from primase_server import hosting
 from primase_server.loading.loaded import Loaded
 from primase_server.models.esm2.alphabet import tokenize
 from primase_server.models.esm2.config import VARIANTS
@@ -37,7 +37,7 @@ def test_every_attention_map_of_a_protein() -> None:
     with serving(settings) as live:
         wanted = options([pb.INCLUDE_ATTENTION_MAPS], heads=heads)
         arrays = assembled(live.esm2.StreamEncode(request(model, sequence, wanted)))
-        runner = live.app.registry.find(model).loaded
+        runner = live.app.host.registry.find(model).loaded
     assert isinstance(runner, Esm2Runner)
     [expected] = runner.run([Esm2Pass(tokenize(sequence), attention_maps=heads)])
 
@@ -53,7 +53,7 @@ def test_vectors_of_every_layer_of_the_widest_model(monkeypatch: pytest.MonkeyPa
     model, num_residues = "esm2-15b", 200
     layers = range(WIDEST.num_layers + 1)
     settings = replace(SETTINGS, models=(ModelSettings(model, "random"),))
-    monkeypatch.setattr(app, "load", lambda *_: Loaded(WidestRunner()))
+    monkeypatch.setattr(hosting, "load", lambda *_: Loaded(WidestRunner()))
     with serving(settings) as live:
         wanted = options([pb.INCLUDE_PER_TOKEN], layers=layers)
         sequence = long_protein(num_residues)

@@ -37,7 +37,7 @@ def headers_of(live: Live) -> list[list[tuple[object, ...]]]:
 
 def test_every_answer_of_a_doubted_model_says_so(own: Live) -> None:
     assert headers_of(own) == [[], []]
-    served = own.app.registry.find(MODEL)
+    served = own.app.host.registry.find(MODEL)
     assert served.loaded is not None
     served.set_ready(served.loaded, DOUBT)
     assert headers_of(own) == [[HEADER], [HEADER]]
@@ -45,7 +45,7 @@ def test_every_answer_of_a_doubted_model_says_so(own: Live) -> None:
 
 def test_a_refusal_can_be_tried_again_by_the_library(own: Live) -> None:
     """It sends no headers of its own, which would forbid that."""
-    served = own.app.registry.find(MODEL)
+    served = own.app.host.registry.find(MODEL)
     assert served.loaded is not None
     served.set_ready(served.loaded, DOUBT)
     call = own.esm2.Encode.future(encode_request("MK*"))
@@ -54,7 +54,7 @@ def test_a_refusal_can_be_tried_again_by_the_library(own: Live) -> None:
 
 
 def test_an_unverified_model_is_described_and_refused(own: Live) -> None:
-    served = own.app.registry.find(MODEL)
+    served = own.app.host.registry.find(MODEL)
     assert served.loaded is not None
     served.set_unverified(served.loaded, DOUBT)
     model = own.models.GetModel(pb.GetModelRequest(model=MODEL)).model

@@ -118,7 +118,7 @@ def test_who_leaves_a_stream_frees_its_work(live: Live) -> None:
     call.cancel()
     for _ in range(200):
         live.progen2.ScoreSequences(score_request("M"))
-        if live.app.engine.queue_state(NAME).queued_tokens == 0:
+        if live.app.host.engine.queue_state(NAME).queued_tokens == 0:
             break
     assert_all_is_freed(live)
 

@@ -1,5 +1,7 @@
 """The gRPC server: every service of the contract, health and reflection on one port."""
 
+import asyncio
+
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -14,7 +16,8 @@ from primase_server.models.registry import Registry
 from primase_server.rpc.concerns import CallObserver, EdgeInterceptor
 from primase_server.rpc.esm2_service import Esm2Servicer
 from primase_server.rpc.evo2_service import Evo2Servicer
-from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE, Health
+from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE
+from primase_server.rpc.host import Answering
 from primase_server.rpc.model_service import ModelServicer
 from primase_server.rpc.progen2_service import ProGen2Servicer
 from primase_server.rpc.tls import server_credentials
@@ -22,20 +25,29 @@ from primase_server.settings import Limits, Listen, Tls
 
 KEEPALIVE_MS = 60_000
 MIN_PING_INTERVAL_MS = 10_000
+LAST_WORDS_S = 5.0
 
 
 def build_server(
-    engine: Engine,
-    registry: Registry,
-    health: Health,
+    models: Answering,
     limits: Limits,
     observer: CallObserver | None = None,
     gate: Gate | None = None,
 ) -> grpc.aio.Server:
-    """A server that is not listening yet."""
+    """A server that answers for these models; it is not listening yet."""
     server = grpc.aio.server(
         interceptors=[EdgeInterceptor(observer, gate)], options=_options(limits)
     )
+    models.add_services(server)
+    health_pb2_grpc.add_HealthServicer_to_server(models.health.servicer, server)
+    reflection.enable_server_reflection(_reflected(), server)
+    return server
+
+
+def add_services(
+    server: grpc.aio.Server, engine: Engine, registry: Registry, limits: Limits
+) -> None:
+    """Let it answer for models that are in this process."""
     models = ModelServicer(engine, registry, limits)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     esm2 = Esm2Servicer(engine, registry, limits)
@@ -44,9 +56,6 @@ def build_server(
     evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(evo2, server)
     progen2 = ProGen2Servicer(engine, registry, limits)
     progen2_service_pb2_grpc.add_ProGen2ServiceServicer_to_server(progen2, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    reflection.enable_server_reflection(_reflected(), server)
-    return server
 
 
 def listen(server: grpc.aio.Server, address: Listen, tls: Tls | None = None) -> int:
@@ -61,6 +70,15 @@ def listen(server: grpc.aio.Server, address: Listen, tls: Tls | None = None) -> 
         return server.add_secure_port(f"{address.host}:{address.port}", credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address.host}:{address.port}") from error
+
+
+async def finish(server: grpc.aio.Server, models: Answering, grace_s: float) -> None:
+    """Take no new calls, let those in flight end by themselves for so long, then end them."""
+    # What is left after the grace period ends with a status of ours, for which it needs time.
+    stopping = asyncio.create_task(server.stop(grace_s + LAST_WORDS_S))
+    await asyncio.wait({stopping}, timeout=grace_s)
+    await models.end_calls()
+    await stopping
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
