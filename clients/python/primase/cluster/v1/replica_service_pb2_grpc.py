@@ -41,11 +41,6 @@ class ReplicaServiceStub(object):
                 request_serializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.WatchLoadRequest.SerializeToString,
                 response_deserializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.WatchLoadResponse.FromString,
                 _registered_method=True)
-        self.Drain = channel.unary_unary(
-                '/primase.cluster.v1.ReplicaService/Drain',
-                request_serializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.DrainRequest.SerializeToString,
-                response_deserializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.DrainResponse.FromString,
-                _registered_method=True)
 
 
 class ReplicaServiceServicer(object):
@@ -60,13 +55,6 @@ class ReplicaServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Drain(self, request, context):
-        """Waits until no call runs, and answers whether that was so in time.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_ReplicaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,11 +62,6 @@ def add_ReplicaServiceServicer_to_server(servicer, server):
                     servicer.WatchLoad,
                     request_deserializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.WatchLoadRequest.FromString,
                     response_serializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.WatchLoadResponse.SerializeToString,
-            ),
-            'Drain': grpc.unary_unary_rpc_method_handler(
-                    servicer.Drain,
-                    request_deserializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.DrainRequest.FromString,
-                    response_serializer=primase_dot_cluster_dot_v1_dot_replica__service__pb2.DrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -110,33 +93,6 @@ class ReplicaService(object):
             '/primase.cluster.v1.ReplicaService/WatchLoad',
             primase_dot_cluster_dot_v1_dot_replica__service__pb2.WatchLoadRequest.SerializeToString,
             primase_dot_cluster_dot_v1_dot_replica__service__pb2.WatchLoadResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Drain(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/primase.cluster.v1.ReplicaService/Drain',
-            primase_dot_cluster_dot_v1_dot_replica__service__pb2.DrainRequest.SerializeToString,
-            primase_dot_cluster_dot_v1_dot_replica__service__pb2.DrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

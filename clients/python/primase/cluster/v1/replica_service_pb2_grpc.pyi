@@ -37,8 +37,6 @@ class ReplicaServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ReplicaServiceAsyncStub: ...
     WatchLoad: _grpc.UnaryStreamMultiCallable[_replica_service_pb2.WatchLoadRequest, _replica_service_pb2.WatchLoadResponse]
     """Reports how much work the replica has: when that changes, at most twenty times a second, and at least once a second."""
-    Drain: _grpc.UnaryUnaryMultiCallable[_replica_service_pb2.DrainRequest, _replica_service_pb2.DrainResponse]
-    """Waits until no call runs, and answers whether that was so in time."""
 
 @_typing.type_check_only
 class ReplicaServiceAsyncStub(ReplicaServiceStub):
@@ -49,8 +47,6 @@ class ReplicaServiceAsyncStub(ReplicaServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     WatchLoad: _aio.UnaryStreamMultiCallable[_replica_service_pb2.WatchLoadRequest, _replica_service_pb2.WatchLoadResponse]  # type: ignore[assignment]
     """Reports how much work the replica has: when that changes, at most twenty times a second, and at least once a second."""
-    Drain: _aio.UnaryUnaryMultiCallable[_replica_service_pb2.DrainRequest, _replica_service_pb2.DrainResponse]  # type: ignore[assignment]
-    """Waits until no call runs, and answers whether that was so in time."""
 
 class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
     """Internal: what the parts of one cluster tell each other, beside the calls that are handed on. It is no part of the contract and may
@@ -64,13 +60,5 @@ class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_replica_service_pb2.WatchLoadResponse], _abc.AsyncIterator[_replica_service_pb2.WatchLoadResponse]]:
         """Reports how much work the replica has: when that changes, at most twenty times a second, and at least once a second."""
-
-    @_abc_1.abstractmethod
-    def Drain(
-        self,
-        request: _replica_service_pb2.DrainRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_replica_service_pb2.DrainResponse, _abc.Awaitable[_replica_service_pb2.DrainResponse]]:
-        """Waits until no call runs, and answers whether that was so in time."""
 
 def add_ReplicaServiceServicer_to_server(servicer: ReplicaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
