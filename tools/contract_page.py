@@ -26,7 +26,7 @@ from tools.descriptors import ENUM, ENUM_VALUE, MESSAGE, METHOD, ROOT, SERVICE
 PAGE = Path("docs/contract.md")
 ERRORS = "primase.errors.v1"
 # Services in the order in which people come for them, then what they share.
-PACKAGES = ("models", "esm2", "evo2", "progen2", "screening", "type", "options")
+PACKAGES = ("models", "esm2", "evo2", "progen2", "admin", "screening", "type", "options")
 
 INTRODUCTION = """\
 # The contract

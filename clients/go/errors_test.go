@@ -64,6 +64,7 @@ func TestEveryReasonIsKnown(t *testing.T) {
 		errorsv1.ErrorReason_ERROR_REASON_DEADLINE_EXPIRED:      true,
 		errorsv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:         true,
 		errorsv1.ErrorReason_ERROR_REASON_SCREENING_UNAVAILABLE: true,
+		errorsv1.ErrorReason_ERROR_REASON_MODEL_BUSY:            true,
 	}
 	for number, name := range errorsv1.ErrorReason_name {
 		reason := errorsv1.ErrorReason(number)

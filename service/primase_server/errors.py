@@ -24,6 +24,10 @@
     ├── SequenceRefused             SEQUENCE_REFUSED
     ├── ScreeningUnavailable        SCREENING_UNAVAILABLE
     ├── NotServed                   NOT_SERVED
+    ├── ModelExists                 MODEL_EXISTS
+    ├── ModelBusy                   MODEL_BUSY
+    ├── InsufficientMemory          INSUFFICIENT_MEMORY
+    ├── LoadFailed                  MODEL_LOAD_FAILED
     └── InternalError               INTERNAL
         └── NotFinite               INTERNAL
 
@@ -231,6 +235,30 @@ class NotServed(PrimaseError):
     """The contract has this call, but no model behind it is served here."""
 
     reason = "NOT_SERVED"
+
+
+class ModelExists(PrimaseError):
+    """A model has that name already."""
+
+    reason = "MODEL_EXISTS"
+
+
+class ModelBusy(PrimaseError):
+    """Something else is being done to the model."""
+
+    reason = "MODEL_BUSY"
+
+
+class InsufficientMemory(PrimaseError):
+    """The weights would not fit in the memory that is free."""
+
+    reason = "INSUFFICIENT_MEMORY"
+
+
+class LoadFailed(PrimaseError):
+    """The weights could not be loaded; says why, for an operator's eyes."""
+
+    reason = "MODEL_LOAD_FAILED"
 
 
 class InternalError(PrimaseError):

@@ -23,6 +23,10 @@
     ├── PermissionDenied        PERMISSION_DENIED
     ├── SequenceRefused         SEQUENCE_REFUSED
     ├── NotServed               NOT_SERVED, and any other UNIMPLEMENTED
+    ├── ModelExists             MODEL_EXISTS
+    ├── ModelBusy               MODEL_BUSY
+    ├── InsufficientMemory      INSUFFICIENT_MEMORY
+    ├── LoadFailed              MODEL_LOAD_FAILED
     ├── InternalError           INTERNAL
     └── BrokenAnswer            the answer does not follow the contract; raised by the client itself
 
@@ -166,6 +170,22 @@ class NotServed(PrimaseError):
     """The server does not answer this call."""
 
 
+class ModelExists(PrimaseError):
+    """A model of that name is served there already."""
+
+
+class ModelBusy(PrimaseError):
+    """Something else is being done to the model now."""
+
+
+class InsufficientMemory(PrimaseError):
+    """The weights would not fit in the memory that the server has free."""
+
+
+class LoadFailed(PrimaseError):
+    """The server could not load the weights; the text says why."""
+
+
 class InternalError(PrimaseError):
     """A fault of the server."""
 
@@ -200,6 +220,10 @@ BY_REASON: Mapping[str, type[PrimaseError]] = MappingProxyType(
         "REQUEST_TOO_LARGE": RequestTooLarge,
         "SEQUENCE_REFUSED": SequenceRefused,
         "SCREENING_UNAVAILABLE": ScreeningUnavailable,
+        "MODEL_EXISTS": ModelExists,
+        "MODEL_BUSY": ModelBusy,
+        "INSUFFICIENT_MEMORY": InsufficientMemory,
+        "MODEL_LOAD_FAILED": LoadFailed,
     }
 )
 

@@ -18,12 +18,14 @@ class ModelState(Enum):
     """Whether a configured model can answer.
 
     UNVERIFIED is loaded and refused: its numbers on this device are not known to be right.
+    UNLOADING finishes what is in flight and takes nothing new.
     """
 
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
     UNVERIFIED = "unverified"
+    UNLOADING = "unloading"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ STATES: Mapping[ModelState, pb.ModelState.ValueType] = {
     ModelState.READY: pb.MODEL_STATE_READY,
     ModelState.FAILED: pb.MODEL_STATE_FAILED,
     ModelState.UNVERIFIED: pb.MODEL_STATE_UNVERIFIED,
+    ModelState.UNLOADING: pb.MODEL_STATE_UNLOADING,
 }
 SOURCES: Mapping[WeightsSource, pb.WeightsSource.ValueType] = {
     WeightsSource.FILE: pb.WEIGHTS_SOURCE_FILE,

@@ -77,6 +77,14 @@ const (
 	ErrorReason_ERROR_REASON_SEQUENCE_REFUSED ErrorReason = 23
 	// The operator's screening gave no verdict on this sample, without which nothing of it is sent.
 	ErrorReason_ERROR_REASON_SCREENING_UNAVAILABLE ErrorReason = 24
+	// A model has that name already.
+	ErrorReason_ERROR_REASON_MODEL_EXISTS ErrorReason = 25
+	// The model is being loaded, reloaded or unloaded already.
+	ErrorReason_ERROR_REASON_MODEL_BUSY ErrorReason = 26
+	// The weights would not fit in the memory that is free. The text tells what they need, what there is, and what to do.
+	ErrorReason_ERROR_REASON_INSUFFICIENT_MEMORY ErrorReason = 27
+	// The weights could not be loaded, or did not pass the model's check; the text says why.
+	ErrorReason_ERROR_REASON_MODEL_LOAD_FAILED ErrorReason = 28
 )
 
 // Enum value maps for ErrorReason.
@@ -107,6 +115,10 @@ var (
 		22: "ERROR_REASON_REQUEST_TOO_LARGE",
 		23: "ERROR_REASON_SEQUENCE_REFUSED",
 		24: "ERROR_REASON_SCREENING_UNAVAILABLE",
+		25: "ERROR_REASON_MODEL_EXISTS",
+		26: "ERROR_REASON_MODEL_BUSY",
+		27: "ERROR_REASON_INSUFFICIENT_MEMORY",
+		28: "ERROR_REASON_MODEL_LOAD_FAILED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -134,6 +146,10 @@ var (
 		"ERROR_REASON_REQUEST_TOO_LARGE":     22,
 		"ERROR_REASON_SEQUENCE_REFUSED":      23,
 		"ERROR_REASON_SCREENING_UNAVAILABLE": 24,
+		"ERROR_REASON_MODEL_EXISTS":          25,
+		"ERROR_REASON_MODEL_BUSY":            26,
+		"ERROR_REASON_INSUFFICIENT_MEMORY":   27,
+		"ERROR_REASON_MODEL_LOAD_FAILED":     28,
 	}
 )
 
@@ -168,7 +184,8 @@ var File_primase_errors_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_primase_errors_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"$primase/errors/v1/error_reason.proto\x12\x11primase.errors.v1\x1a\x1eprimase/options/v1/rules.proto*\xfa\b\n" +
+	"$primase/errors/v1/error_reason.proto\x12\x11primase.errors.v1\x1a\x1eprimase/options/v1/rules.proto*\xae\n" +
+	"\n" +
 	"\vErrorReason\x12'\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x1a\t\xca\xf3\x18\x05\b\x02\x10\xf4\x03\x12,\n" +
 	"\x1dERROR_REASON_INVALID_SEQUENCE\x10\x01\x1a\t\xca\xf3\x18\x05\b\x03\x10\x90\x03\x12-\n" +
@@ -195,7 +212,12 @@ const file_primase_errors_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_OUTPUT_UNAVAILABLE\x10\x15\x1a\t\xca\xf3\x18\x05\b\t\x10\x90\x03\x12-\n" +
 	"\x1eERROR_REASON_REQUEST_TOO_LARGE\x10\x16\x1a\t\xca\xf3\x18\x05\b\b\x10\x9d\x03\x12,\n" +
 	"\x1dERROR_REASON_SEQUENCE_REFUSED\x10\x17\x1a\t\xca\xf3\x18\x05\b\a\x10\x93\x03\x123\n" +
-	"\"ERROR_REASON_SCREENING_UNAVAILABLE\x10\x18\x1a\v\xca\xf3\x18\a\b\x0e\x10\xf7\x03\x18\x01B\x19\n" +
+	"\"ERROR_REASON_SCREENING_UNAVAILABLE\x10\x18\x1a\v\xca\xf3\x18\a\b\x0e\x10\xf7\x03\x18\x01\x12(\n" +
+	"\x19ERROR_REASON_MODEL_EXISTS\x10\x19\x1a\t\xca\xf3\x18\x05\b\x06\x10\x99\x03\x12(\n" +
+	"\x17ERROR_REASON_MODEL_BUSY\x10\x1a\x1a\v\xca\xf3\x18\a\b\n" +
+	"\x10\x99\x03\x18\x01\x12/\n" +
+	" ERROR_REASON_INSUFFICIENT_MEMORY\x10\x1b\x1a\t\xca\xf3\x18\x05\b\b\x10\xfb\x03\x12-\n" +
+	"\x1eERROR_REASON_MODEL_LOAD_FAILED\x10\x1c\x1a\t\xca\xf3\x18\x05\b\t\x10\xf4\x03B\x19\n" +
 	"\x15dev.primase.errors.v1P\x01b\x06proto3"
 
 var (

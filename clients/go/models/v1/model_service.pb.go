@@ -37,6 +37,8 @@ const (
 	ModelState_MODEL_STATE_FAILED ModelState = 3
 	// Loaded, but its numbers on this device are not known to be right: calls are refused with PRECISION_UNVERIFIED.
 	ModelState_MODEL_STATE_UNVERIFIED ModelState = 4
+	// Is being taken out of service: finishes the calls in flight and takes no new ones.
+	ModelState_MODEL_STATE_UNLOADING ModelState = 5
 )
 
 // Enum value maps for ModelState.
@@ -47,6 +49,7 @@ var (
 		2: "MODEL_STATE_READY",
 		3: "MODEL_STATE_FAILED",
 		4: "MODEL_STATE_UNVERIFIED",
+		5: "MODEL_STATE_UNLOADING",
 	}
 	ModelState_value = map[string]int32{
 		"MODEL_STATE_UNSPECIFIED": 0,
@@ -54,6 +57,7 @@ var (
 		"MODEL_STATE_READY":       2,
 		"MODEL_STATE_FAILED":      3,
 		"MODEL_STATE_UNVERIFIED":  4,
+		"MODEL_STATE_UNLOADING":   5,
 	}
 )
 
@@ -1312,14 +1316,15 @@ const file_primase_models_v1_model_service_proto_rawDesc = "" +
 	"\x13max_sequence_length\x18\x06 \x01(\x03B\f\xca\xf3\x18\bJ\x06tokensR\x11maxSequenceLength\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12,\n" +
 	"\x12max_step_sequences\x18\b \x01(\x03R\x10maxStepSequences\x120\n" +
-	"\rweights_bytes\x18\t \x01(\x03B\v\xca\xf3\x18\aJ\x05bytesR\fweightsBytes*\x8d\x01\n" +
+	"\rweights_bytes\x18\t \x01(\x03B\v\xca\xf3\x18\aJ\x05bytesR\fweightsBytes*\xa8\x01\n" +
 	"\n" +
 	"ModelState\x12\x1b\n" +
 	"\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n" +
 	"\x11MODEL_STATE_READY\x10\x02\x12\x16\n" +
 	"\x12MODEL_STATE_FAILED\x10\x03\x12\x1a\n" +
-	"\x16MODEL_STATE_UNVERIFIED\x10\x04*s\n" +
+	"\x16MODEL_STATE_UNVERIFIED\x10\x04\x12\x19\n" +
+	"\x15MODEL_STATE_UNLOADING\x10\x05*s\n" +
 	"\vModelFamily\x12\x1c\n" +
 	"\x18MODEL_FAMILY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11MODEL_FAMILY_ESM2\x10\x01\x12\x15\n" +

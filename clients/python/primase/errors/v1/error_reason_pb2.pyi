@@ -72,6 +72,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The operator's screening does not allow this sample. ErrorInfo's metadata has its own code for that as `screening_code`."""
     ERROR_REASON_SCREENING_UNAVAILABLE: _ErrorReason.ValueType  # 24
     """The operator's screening gave no verdict on this sample, without which nothing of it is sent."""
+    ERROR_REASON_MODEL_EXISTS: _ErrorReason.ValueType  # 25
+    """A model has that name already."""
+    ERROR_REASON_MODEL_BUSY: _ErrorReason.ValueType  # 26
+    """The model is being loaded, reloaded or unloaded already."""
+    ERROR_REASON_INSUFFICIENT_MEMORY: _ErrorReason.ValueType  # 27
+    """The weights would not fit in the memory that is free. The text tells what they need, what there is, and what to do."""
+    ERROR_REASON_MODEL_LOAD_FAILED: _ErrorReason.ValueType  # 28
+    """The weights could not be loaded, or did not pass the model's check; the text says why."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason a client can switch on. Sent as `reason` of a google.rpc.ErrorInfo with domain `primase`, on every error.
@@ -128,4 +136,12 @@ ERROR_REASON_SEQUENCE_REFUSED: ErrorReason.ValueType  # 23
 """The operator's screening does not allow this sample. ErrorInfo's metadata has its own code for that as `screening_code`."""
 ERROR_REASON_SCREENING_UNAVAILABLE: ErrorReason.ValueType  # 24
 """The operator's screening gave no verdict on this sample, without which nothing of it is sent."""
+ERROR_REASON_MODEL_EXISTS: ErrorReason.ValueType  # 25
+"""A model has that name already."""
+ERROR_REASON_MODEL_BUSY: ErrorReason.ValueType  # 26
+"""The model is being loaded, reloaded or unloaded already."""
+ERROR_REASON_INSUFFICIENT_MEMORY: ErrorReason.ValueType  # 27
+"""The weights would not fit in the memory that is free. The text tells what they need, what there is, and what to do."""
+ERROR_REASON_MODEL_LOAD_FAILED: ErrorReason.ValueType  # 28
+"""The weights could not be loaded, or did not pass the model's check; the text says why."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -36,6 +36,8 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     """Could not be loaded; `state_detail` says why."""
     MODEL_STATE_UNVERIFIED: _ModelState.ValueType  # 4
     """Loaded, but its numbers on this device are not known to be right: calls are refused with PRECISION_UNVERIFIED."""
+    MODEL_STATE_UNLOADING: _ModelState.ValueType  # 5
+    """Is being taken out of service: finishes the calls in flight and takes no new ones."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """Whether a model can answer."""
@@ -50,6 +52,8 @@ MODEL_STATE_FAILED: ModelState.ValueType  # 3
 """Could not be loaded; `state_detail` says why."""
 MODEL_STATE_UNVERIFIED: ModelState.ValueType  # 4
 """Loaded, but its numbers on this device are not known to be right: calls are refused with PRECISION_UNVERIFIED."""
+MODEL_STATE_UNLOADING: ModelState.ValueType  # 5
+"""Is being taken out of service: finishes the calls in flight and takes no new ones."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 class _ModelFamily:
