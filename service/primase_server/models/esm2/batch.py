@@ -1,4 +1,4 @@
-"""Sequences of a batch laid end to end, with no padding between them."""
+"""Sequences of a batch laid end to end, with no padding between them, and on a CPU some behind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from primase_server.models.esm2.passes import Esm2Pass
+from primase_server.models.product_rows import product_rows
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class Run:
 class PackedBatch:
     """The token matrix of a batch.
 
-    token_ids   [tokens]
-    positions   [tokens], counted from 0 at each BOS
-    sequences   [tokens], the place in the batch of each token's sequence
+    token_ids   [rows], those of the tokens and then of nobody
+    positions   [rows], counted from 0 at each BOS
+    sequences   [rows], the place in the batch of each token's sequence
     lengths     [sequences], in tokens
-    runs        cover every row, in order
+    runs        cover every row that is a token, in order
     """
 
     passes: tuple[Esm2Pass, ...]
@@ -69,15 +70,18 @@ def pack(passes: Sequence[Esm2Pass], device: torch.device) -> PackedBatch:
     """Lay passes, already in packing order, end to end on a device."""
     lengths = np.array([work.num_tokens for work in passes])
 
+    num_tokens = int(lengths.sum())
+    num_empty = product_rows(num_tokens) - num_tokens if device.type == "cpu" else 0
+
     def column(values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(values).to(device)
+        return torch.from_numpy(np.pad(values, (0, num_empty))).to(device)
 
     return PackedBatch(
         passes=tuple(passes),
         token_ids=column(np.concatenate([work.token_ids for work in passes])),
         positions=column(np.concatenate([np.arange(length) for length in lengths])),
         sequences=column(np.repeat(np.arange(len(passes)), lengths)),
-        lengths=column(lengths),
+        lengths=torch.from_numpy(lengths).to(device),
         runs=tuple(_runs(passes)),
     )
 

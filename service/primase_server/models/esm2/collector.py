@@ -34,7 +34,7 @@ class Collector:
             start += work.num_tokens
 
     def hidden(self, layer: int, x: Tensor) -> None:
-        """Copy what is wanted of x: [tokens, width] after `layer` blocks."""
+        """Copy what is wanted of x: [rows, width] after `layer` blocks."""
         for gathering in self.gatherings:
             gathering.hidden(layer, x)
         self.give_way()
@@ -49,7 +49,7 @@ class Collector:
         self.give_way()
 
     def outputs(self, x: Tensor) -> list[Esm2Output]:
-        """The outputs in batch order; x: [tokens, width] is the last hidden state."""
+        """The outputs in batch order; x: [rows, width] is the last hidden state."""
         logits = self._logits(x)
         return [g.output(rows) for g, rows in zip(self.gatherings, logits, strict=True)]
 

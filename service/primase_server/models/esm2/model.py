@@ -1,7 +1,7 @@
 """The ESM-2 network: tokens in, hidden states, attention probabilities and logits out.
 
 Formulas follow fair-esm 2.0.0 (`esm/model/esm2.py`, `esm/modules.py`), written for ragged batches:
-all sequences are rows of one [tokens, width] matrix, and only attention looks at their borders.
+all sequences are rows of one [rows, width] matrix, and only attention looks at their borders.
 
 Weights of the blocks may be half precision. The residual stream, norms, softmax, LM head and
 contact sums are always float32, and so are the rotary tables until the moment they are used.
@@ -25,7 +25,7 @@ from primase_server.models.rotary import rotary_tables, rotate
 TRAINING_MASK_RATIO = 0.15 * 0.8
 
 Rotary = tuple[Tensor, Tensor]
-"""cos and sin of every token of a batch, each [tokens, 1, 1, head_dim / 2]."""
+"""cos and sin of every row of a batch, each [rows, 1, 1, head_dim / 2]."""
 
 
 class Observer(Protocol):
@@ -36,7 +36,7 @@ class Observer(Protocol):
         """Number of blocks to run."""
 
     def hidden(self, layer: int, x: Tensor) -> None:
-        """x: [tokens, width] after `layer` blocks; overwritten once this returns."""
+        """x: [rows, width] after `layer` blocks; overwritten once this returns."""
 
     def watches(self, layer: int, sequence: int) -> bool:
         """Whether `attention` is to be called for this 0-based block and sequence."""
@@ -74,7 +74,7 @@ class Block:
         self.fc2 = make(*state.affine(f"{name}.fc2"))
 
     def __call__(self, x: Tensor, batch: PackedBatch, rotary: Rotary, observer: Observer) -> None:
-        """Add this block's two halves to x: [tokens, width] in place."""
+        """Add this block's two halves to x: [rows, width] in place."""
         qkv = self.qkv(self.attention_norm(x).to(self.dtype))
         x += self.out(self._attend(qkv, batch, rotary, observer))
         del qkv  # or it would live on beside the feed-forward half
@@ -85,9 +85,10 @@ class Block:
     ) -> Tensor:
         heads, head_dim = self.config.num_heads, self.config.head_dim
         qkv = qkv.view(-1, 3, heads, head_dim)
-        q, k = rotate(qkv[:, :2], *rotary).unbind(1)  # [tokens, heads, head_dim]
+        q, k = rotate(qkv[:, :2], *rotary).unbind(1)  # [rows, heads, head_dim]
         v = qkv[:, 2]
         mixed = torch.empty_like(q)
+        mixed[batch.runs[-1].tokens.stop :] = 0
         for run in batch.runs:
             shape = (run.count, run.length, heads, head_dim)
             attended = self._attend_run(
@@ -216,7 +217,7 @@ class Esm2:
         self._tables = self._make_tables(1024)
 
     def forward(self, batch: PackedBatch, observer: Observer) -> Tensor:
-        """Run as many blocks as the observer needs; the last hidden state, [tokens, width]."""
+        """Run as many blocks as the observer needs; the last hidden state, [rows, width]."""
         x = self.embed(batch)
         rotary = self._rotary(batch)
         observer.hidden(0, x)
@@ -251,7 +252,7 @@ class Esm2:
 
 
 def token_dropout_scale(is_mask: Tensor, batch: PackedBatch) -> Tensor:
-    """is_mask: [tokens] -> [tokens], (1 - 0.12) / (1 - masks / n) of each token's own sequence."""
+    """is_mask: [rows] -> [rows], (1 - 0.12) / (1 - masks / n) of each token's own sequence."""
     masks = is_mask.new_zeros(len(batch.passes), dtype=torch.float32)
     masks.index_add_(0, batch.sequences, is_mask.float())
     scale = (1 - TRAINING_MASK_RATIO) / (1 - masks / batch.lengths)

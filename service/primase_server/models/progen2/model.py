@@ -20,6 +20,7 @@ from torch import Tensor
 
 from primase_server.models.causal_attention import attend
 from primase_server.models.linear import MakeProduct, plain
+from primase_server.models.product_rows import product_rows
 from primase_server.models.progen2.config import NUM_GROUPS, ProGen2Config
 from primase_server.models.progen2.state import SequenceState, empty_state
 from primase_server.models.progen2.tokens import LETTER_COLUMNS
@@ -186,12 +187,19 @@ class ProGen2:
         self, token_ids: Tensor, places: Tensor, mix: Mix, give_way: GiveWay = keep_on
     ) -> Tensor:
         """Rows behind the final norm; token_ids and places: [rows], `mix` the attention of each."""
-        x = F.embedding(token_ids.to(self.device), self.embedding)
-        rotary = self.rotary(places)
+        num_rows = len(token_ids)
+        num_empty = product_rows(num_rows) - num_rows if self.device.type == "cpu" else 0
+
+        def mix_filled(layer: int, qkv: Tensor, mixed: Tensor) -> None:
+            mix(layer, qkv[:num_rows], mixed[:num_rows])
+            mixed[num_rows:] = 0
+
+        x = F.embedding(F.pad(token_ids.to(self.device), (0, num_empty)), self.embedding)
+        rotary = self.rotary(F.pad(places, (0, num_empty)))
         for block in self.blocks:
             give_way()
-            block(x, rotary, mix)
-        return self.final_norm(x)
+            block(x, rotary, mix_filled)
+        return self.final_norm(x[:num_rows])
 
 
 class Norm:
