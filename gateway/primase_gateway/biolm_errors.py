@@ -3,6 +3,8 @@
 from primase_gateway import fastapi_errors
 from primase_gateway.errors import Path, Refusal
 
+REFUSED_SAMPLE = "SEQUENCE_REFUSED"
+"""Another 403 than the originals know: theirs is about who asks."""
 BACKEND_ERROR = "An unexpected backend error occurred."
 
 Document = dict[str, object]
@@ -10,11 +12,15 @@ Document = dict[str, object]
 
 def hosted_body(refusal: Refusal) -> Document:
     """v2 and v3: field errors by their flattened path, else `error` and `detail`."""
-    if refusal.http_status in (401, 403, 429):
+    if _is_about_the_caller(refusal):
         return _credentials_or_pace(refusal)
     if refusal.violations:
         return {"error": _field_errors(refusal)}
     return {"error": refusal.message, "detail": refusal.message}
+
+
+def _is_about_the_caller(refusal: Refusal) -> bool:
+    return refusal.http_status in (401, 403, 429) and refusal.reason.name != REFUSED_SAMPLE
 
 
 def _credentials_or_pace(refusal: Refusal) -> Document:
@@ -41,7 +47,7 @@ def _field_name(path: Path) -> str:
 
 def hub_body(refusal: Refusal) -> Document:
     """v1: a FastAPI list for what is wrong with a body, else a `detail`."""
-    if refusal.http_status in (401, 403, 429):
+    if _is_about_the_caller(refusal):
         return _credentials_or_pace(refusal)
     if refusal.http_status == 422:
         return fastapi_errors.document(refusal)

@@ -18,6 +18,7 @@ from primase_server.metrics.listener import MetricsListener
 from primase_server.metrics.metrics import Metrics
 from primase_server.rpc.concerns import CallObserver, CallObservers
 from primase_server.rpc.server import build_server, finish, listen
+from primase_server.screening.screening import ScreeningObserver
 from primase_server.settings import Listen, Settings
 from primase_server.tracing import CallTracing
 
@@ -34,16 +35,18 @@ class App:
         watching: list[EngineObserver] = []
         observers: list[CallObserver] = [] if observer is None else [observer]
         self._metrics: MetricsListener | None = None
+        screened: ScreeningObserver | None = None
         if settings.telemetry.metrics is not None:
             metrics = Metrics()
             self._metrics = MetricsListener(metrics.text)
             watching.append(metrics.work)
             observers.append(metrics.calls)
+            screened = metrics.screening
         self._tracing: CallTracing | None = None
         if settings.telemetry.otlp_endpoint:
             self._tracing = CallTracing(provider("primase", settings.telemetry.otlp_endpoint))
             observers.append(self._tracing)
-        self.host = LocalHost(settings, watching)
+        self.host = LocalHost(settings, watching, screened)
         if settings.telemetry.metrics is not None:
             metrics.watch(self.host.registry, self.host.engine)
         keys_file = settings.access.keys_file

@@ -4,6 +4,7 @@ Every flag has a twin in the environment, such as `PRIMASE_SERVE_REST_PORT` for 
 """
 
 import asyncio
+import shlex
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from primase_server.settings import (
     Limits,
     Listen,
     ModelSettings,
+    Screening,
     Settings,
     Telemetry,
     Tls,
@@ -135,6 +137,45 @@ dtype_option = click.option(
     "--tls-client-ca",
     type=PEM,
     help="Let in only clients with a certificate of these authorities.",
+)
+@click.option(
+    "--screener-command",
+    default="",
+    help="A program with its arguments, run without a shell: asked about each generated sample "
+    "before anything of it is sent.",
+)
+@click.option(
+    "--screener-target",
+    default="",
+    help="The same by gRPC, HOST:PORT or unix:PATH of a service as in primase.screening.v1.",
+)
+@click.option(
+    "--screener-ca",
+    type=PEM,
+    help="Call --screener-target with TLS, trusting these authorities.",
+)
+@click.option("--screener-cert", type=PEM, help="This server's own certificate there.")
+@click.option("--screener-key", type=PEM, help="Key of --screener-cert.")
+@click.option(
+    "--screener-timeout-s",
+    default=Screening.timeout_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="A sample without a verdict so many seconds after its end fails.",
+)
+@click.option(
+    "--screener-in-flight",
+    default=Screening.max_in_flight,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Samples that the screener is asked about at once.",
+)
+@click.option(
+    "--screener-max-held-bytes",
+    default=Screening.max_held_bytes,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Most memory for samples that are not screened yet, over all calls.",
 )
 @device_option
 @dtype_option
@@ -255,6 +296,14 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    screener_command: str,
+    screener_target: str,
+    screener_ca: Path | None,
+    screener_cert: Path | None,
+    screener_key: Path | None,
+    screener_timeout_s: float,
+    screener_in_flight: int,
+    screener_max_held_bytes: int,
     device: str,
     dtype: str,
     allow_unverified_precision: bool,
@@ -301,6 +350,18 @@ def serve(
         rest_token=rest_token,
         access=Access(keys_file),
         tls=_tls(tls_cert, tls_key, tls_client_ca),
+        screening=_screening(
+            Screening(
+                _words(screener_command),
+                screener_target,
+                screener_ca,
+                screener_cert,
+                screener_key,
+                screener_timeout_s,
+                screener_in_flight,
+                screener_max_held_bytes,
+            )
+        ),
         device=device,
         dtype=dtype,
         cpu_linear=cpu_linear,
@@ -325,6 +386,23 @@ def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | N
     if cert or key or client_ca:
         raise click.UsageError("--tls-cert and --tls-key go together, also with --tls-client-ca")
     return None
+
+
+def _screening(asked: Screening) -> Screening:
+    if asked.command and asked.target:
+        raise click.UsageError("--screener-command or --screener-target: one or the other")
+    if (asked.cert is None) != (asked.key is None):
+        raise click.UsageError("--screener-cert and --screener-key go together")
+    if (asked.cert and not asked.ca) or (asked.ca and not asked.target):
+        raise click.UsageError("--screener-ca needs --screener-target, --screener-cert both")
+    return asked
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise click.UsageError(f"--screener-command: {error}") from error
 
 
 def _pull(settings: Settings) -> None:

@@ -18,6 +18,8 @@ from primase_server.models.room import Room
 from primase_server.recovery import Recovery
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import add_services
+from primase_server.screening import screening
+from primase_server.screening.screening import ScreeningObserver
 from primase_server.settings import Limits, Settings
 
 log = structlog.get_logger()
@@ -26,7 +28,12 @@ log = structlog.get_logger()
 class LocalHost:
     """A ModelHost whose models run in this process. Used on one event loop."""
 
-    def __init__(self, settings: Settings, observers: Sequence[EngineObserver] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        observers: Sequence[EngineObserver] = (),
+        screened: ScreeningObserver | None = None,
+    ) -> None:
         self.settings = settings
         self.registry = Registry(
             tuple(configured(model, settings.weights_dir) for model in settings.models)
@@ -34,15 +41,19 @@ class LocalHost:
         self.health = Health(self.registry)
         self._recovery = Recovery(self.registry, self.health, self._serve_again)
         self.engine = LocalEngine(Observers((self._recovery, *observers)))
+        self._screening = screening.configured(settings.screening, screened)
         self._loading: asyncio.Task[None] | None = None
         self._loaded: dict[str, Loaded] = {}
 
     def add_services(self, server: grpc.aio.Server) -> None:
         """See ModelHost."""
-        add_services(server, self.engine, self.registry, self.settings.limits)
+        limits = self.settings.limits
+        add_services(server, self.engine, self.registry, limits, self._screening)
 
     async def start(self) -> None:
         """See ModelHost."""
+        if self._screening is not None:
+            await self._screening.start()
         self._loading = asyncio.create_task(self._load_models())
 
     async def ready(self) -> None:
@@ -57,6 +68,8 @@ class LocalHost:
     async def stop(self) -> None:
         """See ModelHost."""
         self._recovery.stop()
+        if self._screening is not None:
+            await self._screening.close()
         if self._loading is not None:
             self._loading.cancel()
 

@@ -1,5 +1,6 @@
 """Everything an operator can set, as one frozen tree; `commands.py` fills it."""
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,26 @@ class Access:
 
 
 @dataclass(frozen=True)
+class Screening:
+    """Who is asked about each generated sample before it is told: one of the two, or nobody.
+
+    command: a program and its arguments. target: HOST:PORT or unix:PATH of a service as in
+    `primase.screening.v1`, with TLS where `ca` names the authorities of its certificate; cert and
+    key are our own (PEM). timeout_s: for a verdict, from the end of a sample. max_in_flight:
+    questions asked at once. max_held_bytes: of samples that wait, over all calls.
+    """
+
+    command: tuple[str, ...] = ()
+    target: str = ""
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    timeout_s: float = 10.0
+    max_in_flight: int = 8
+    max_held_bytes: int = 1024 * MIB
+
+
+@dataclass(frozen=True)
 class Telemetry:
     """What the server tells of itself.
 
@@ -123,6 +144,87 @@ class Telemetry:
     otlp_endpoint: str = ""
 
 
+LOCAL, RAY = "local", "ray"
+ENGINES = (LOCAL, RAY)
+"""Where models run: in the server's own process, or as replicas on the machines of a Ray cluster."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Of a resource, what one replica of a model has; of every model where `model` is empty."""
+
+    amount: float
+    model: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Need":
+        """`AMOUNT` or `NAME=AMOUNT`. Raises ValueError."""
+        model, _, amount = text.rpartition("=")
+        try:
+            need = cls(float(amount), model.lower())
+        except ValueError:
+            need = cls(-1.0)
+        if not 0 <= need.amount < math.inf:
+            raise ValueError(f"{text!r} is not AMOUNT or NAME=AMOUNT, such as evo2-7b=2")
+        return need
+
+
+@dataclass(frozen=True)
+class ReplicaRange:
+    """How many replicas one model has."""
+
+    model: str
+    floor: int = 1
+    ceiling: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "ReplicaRange":
+        """`NAME=MIN` or `NAME=MIN:MAX`. Raises ValueError."""
+        model, _, bounds = text.partition("=")
+        floor, separator, ceiling = bounds.partition(":")
+        ceiling = ceiling if separator else floor
+        if model and floor.isdecimal() and ceiling.isdecimal():
+            found = cls(model.lower(), int(floor), int(ceiling))
+            if found.floor <= found.ceiling and found.ceiling >= 1:
+                return found
+        raise ValueError(f"{text!r} is not NAME=MIN or NAME=MIN:MAX, such as esm2-650m=1:4")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Replicas on the machines of a Ray cluster.
+
+    address: HOST:PORT of its head; `auto` is the one that this machine is part of.
+    tls: of the calls between front end and replicas; needs client_ca.
+    The scale_* are told in docs/scaling.md.
+    """
+
+    address: str = AUTO
+    replicas: tuple[ReplicaRange, ...] = ()
+    cpus: tuple[Need, ...] = ()
+    gpus: tuple[Need, ...] = ()
+    memory_gib: tuple[Need, ...] = ()
+    tls: Tls | None = None
+    scale_wait_s: float = 10.0
+    scale_tokens: int | None = None
+    scale_up_s: float = 15.0
+    scale_down_s: float = 120.0
+    scale_idle_s: float = 600.0
+
+    def range_of(self, model: str) -> ReplicaRange:
+        """Of its replicas; one where nothing is said."""
+        return next((r for r in reversed(self.replicas) if r.model == model), ReplicaRange(model))
+
+
+def amount_of(needs: tuple[Need, ...], model: str, default: float) -> float:
+    """What is said of that model, else of all, else the default."""
+    for name in (model, ""):
+        for need in reversed(needs):
+            if need.model == name:
+                return need.amount
+    return default
+
+
 @dataclass(frozen=True)
 class Settings:
     """The whole configuration of one server."""
@@ -132,7 +234,10 @@ class Settings:
     rest: Listen | None = Listen("127.0.0.1", 8000)
     rest_token: str = field(default="", repr=False)
     access: Access = Access()
+    screening: Screening = Screening()
     tls: Tls | None = None
+    engine: str = LOCAL
+    cluster: Cluster = Cluster()
     device: str = CPU
     dtype: str = AUTO
     cpu_linear: str = "auto"

@@ -19,8 +19,10 @@ from primase_server.engine.events import (
 from primase_server.engine.generation import GenerationJob
 from primase_server.errors import UnknownModel
 from primase_server.models.evo2.tokens import spelled
-from primase_server.rpc.generating import Generation, PairEvent, Teller, gather_s
+from primase_server.rpc.generating import Generation, Teller, gather_s
 from primase_server.rpc.generation_messages import merged
+from primase_server.rpc.screened import Drafts, PairEvent
+from primase_server.screening.screener import SequenceKind
 
 PROMPT = "ACGT"
 TIMINGS = Timings(0.1, 0.2, 0.3)
@@ -37,6 +39,7 @@ def teller() -> Teller[pb.GenerationFinished]:
             is_exact=lambda text, ids: tuple(text.encode()) == tuple(ids),
             ended=lambda _, end: end,
             revision="r1",
+            drafts=Drafts(SequenceKind.DNA, lambda item, ids: texts[item] + spelled(ids), 512),
         )
     )
 

@@ -11,12 +11,13 @@ from prometheus_client import (
 from primase_server.engine.engine import Engine
 from primase_server.metrics.calls import CallMetrics
 from primase_server.metrics.models import ModelCollector
+from primase_server.metrics.screening import ScreeningMetrics
 from primase_server.metrics.work import WorkMetrics
 from primase_server.models.registry import Registry
 
 
 class Metrics:
-    """`calls` and `work` are told of what happens, `text` tells it."""
+    """`calls`, `work` and `screening` are told of what happens, `text` tells it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -25,6 +26,7 @@ class Metrics:
         GCCollector(registry=self.registry)
         self.calls = CallMetrics(self.registry)
         self.work = WorkMetrics(self.registry)
+        self.screening = ScreeningMetrics(self.registry)
 
     def watch(self, models: Registry, engine: Engine) -> None:
         """Tell of these models, too."""

@@ -16,6 +16,8 @@ from primase_server.rpc.generating import Collected, Generation, Told
 from primase_server.rpc.generation_options import outside_alphabet
 from primase_server.rpc.jobs import build_all, build_each
 from primase_server.rpc.resuming import resumed
+from primase_server.rpc.screened import Drafts
+from primase_server.screening.screener import SequenceKind
 
 DEFAULT_NUM_TOKENS = 100
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_k=4)
@@ -106,9 +108,15 @@ def _generation(
         flow=call.caller.flow,
         deadline_s=call.deadline_s,
         quotas=call.caller.quotas,
+        edition=call.edition,
     )
     texts = [item.prompt for item in request.items]
-    return Generation(job, texts, spelled, _is_exact, _ended, runner.weights.revision)
+    drafts = Drafts(
+        SequenceKind.DNA,
+        lambda item_index, new_ids: texts[item_index] + spelled(new_ids),
+        runner.config.vocabulary_size,
+    )
+    return Generation(job, texts, spelled, _is_exact, _ended, runner.weights.revision, drafts)
 
 
 def _is_exact(text: str, token_ids: Sequence[int]) -> bool:

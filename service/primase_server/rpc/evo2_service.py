@@ -21,17 +21,25 @@ from primase_server.models.registry import Registry
 from primase_server.rpc import evo2_generate, evo2_messages, evo2_requests
 from primase_server.rpc.call import Context, ready
 from primase_server.rpc.evo2_estimate import forward_bytes, score_bytes
-from primase_server.rpc.generating import collect, stream
+from primase_server.rpc.generating import Generator
 from primase_server.rpc.jobs import answer_each, build_all, finish_all, usage_of, value_of
 from primase_server.rpc.unary import require_unary
+from primase_server.screening.screening import Screening
 from primase_server.settings import Limits
 
 
 class Evo2Servicer(evo2_service_pb2_grpc.Evo2ServiceServicer):
     """Answers for every Evo 2 model in the registry."""
 
-    def __init__(self, engine: Engine, registry: Registry, limits: Limits) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        registry: Registry,
+        limits: Limits,
+        screening: Screening | None = None,
+    ) -> None:
         self._engine = engine
+        self._generator = Generator(engine, limits.heartbeat_s, screening)
         self._registry = registry
         self._limits = limits
 
@@ -42,7 +50,7 @@ class Evo2Servicer(evo2_service_pb2_grpc.Evo2ServiceServicer):
         generation = await evo2_generate.unary(request, model.name, runner, served)
         num_bytes = evo2_generate.response_bytes(request, generation, runner.config.vocabulary_size)
         require_unary(num_bytes, self._limits, "StreamGenerate")
-        return evo2_generate.response(request, await collect(self._engine, generation))
+        return evo2_generate.response(request, await self._generator.collect(generation))
 
     async def StreamGenerate(
         self, request: pb.StreamGenerateRequest, context: Context
@@ -51,7 +59,7 @@ class Evo2Servicer(evo2_service_pb2_grpc.Evo2ServiceServicer):
         model, runner = ready(self._registry, request.model, Evo2Runner)
         served = evo2_requests.within(runner.served, self._limits, model.room)
         generation = await evo2_generate.streamed(request, model.name, runner, served)
-        async with aclosing(stream(self._engine, generation, self._limits.heartbeat_s)) as told:
+        async with aclosing(self._generator.stream(generation)) as told:
             async for message in told:
                 yield evo2_generate.stream_response(message)
 

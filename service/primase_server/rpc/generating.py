@@ -1,6 +1,6 @@
 """Generation, for every family: a job to the engine, its events merged into messages.
 
-    take all that is unread ──> merge by pair ──> one message each ──> caller
+    take all that is unread ──> (screening) ──> merge by pair ──> one message each ──> caller
 
 Messages are numbered here, since each may stand for many events.
 """
@@ -24,6 +24,8 @@ from primase_server.rpc.call import Call, current_call
 from primase_server.rpc.jobs import failed_status, in_place
 from primase_server.rpc.resume_token import Position, ReadText
 from primase_server.rpc.rows import MESSAGE_BYTES
+from primase_server.rpc.screened import Drafts, Pair, PairEvent, screened
+from primase_server.screening.screening import Screening
 
 DETERMINISMS = {
     Determinism.BATCH_INVARIANT: pb.DETERMINISM_BATCH_INVARIANT,
@@ -38,10 +40,8 @@ model has: what messages cost is the same, and some ten a second still look like
 MOST_UNMERGED = 1024
 """Events of one sample that a unary call keeps as they are, which takes much more room."""
 
-Pair = tuple[int, int]
 End = TypeVar("End", bound=Message)
 """The message with which a sample of a family ends."""
-PairEvent = Started | Tokens | Heartbeat | Finished | Failed
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Generation(Generic[End]):
 
     texts: the prompts in order of reading, a bad one empty. spelled: the text of tokens, a
     character for each; is_exact: whether that text is read as those tokens. ended: what is told of
-    an end. revision: of the weights. is_end_alone: the caller has the one token that the job makes,
-    and is told nothing but the end behind it.
+    an end. revision: of the weights. drafts: what a screener is asked. is_end_alone: the caller has
+    the one token that the job makes, and is told nothing but the end behind it.
     """
 
     job: GenerationJob
@@ -60,6 +60,7 @@ class Generation(Generic[End]):
     is_exact: Callable[[str, Sequence[int]], bool]
     ended: Callable[[Finished, pb.GenerationFinished], End]
     revision: str
+    drafts: Drafts
     is_end_alone: bool = False
 
     def started(self, event: Started) -> pb.GenerationStarted:
@@ -102,36 +103,58 @@ class Collected(Generic[End]):
     finished: End
 
 
-async def stream(
-    engine: Engine, generation: Generation[End], heartbeat_s: float
-) -> AsyncGenerator[Told]:
-    """The messages of every pair, and a heartbeat wherever `heartbeat_s` pass without one.
+class Generator:
+    """The one way from a job to what is told of it. screening: None tells all of it at once."""
 
-    However the reader leaves, the job's place and state are freed before the next step.
-    """
-    teller = Teller(generation)
-    async with aclosing(_taken(engine, generation, heartbeat_s)) as batches:
-        async for events in batches:
-            for told in teller.tell(events):
-                yield told
+    def __init__(
+        self, engine: Engine, heartbeat_s: float, screening: Screening | None = None
+    ) -> None:
+        self._engine = engine
+        self._heartbeat_s = heartbeat_s
+        self._screening = screening
 
+    async def stream(self, generation: Generation[End]) -> AsyncGenerator[Told]:
+        """The messages of every pair, and a heartbeat wherever so long passes without one.
 
-async def collect(engine: Engine, generation: Generation[End]) -> list[Collected[End]]:
-    """The whole of every pair, in order. Raises the error of the first that failed."""
-    pairs: defaultdict[Pair, _Whole] = defaultdict(_Whole)
-    async with aclosing(_taken(engine, generation, None)) as batches:
-        async for events in batches:
-            for event in events:
-                pairs[event.item_index, event.sample_index].take(event)
-    return [
-        whole.collected(pair, generation)
-        for pair, whole in sorted(pairs.items(), key=lambda p: p[0])
-    ]
+        However the reader leaves, the job's place and state are freed before the next step.
+        """
+        teller = Teller(generation)
+        async with aclosing(self._told(generation, self._heartbeat_s)) as batches:
+            async for events in batches:
+                for told in teller.tell(events):
+                    yield told
+
+    async def collect(self, generation: Generation[End]) -> list[Collected[End]]:
+        """The whole of every pair, in order. Raises the error of the first that failed."""
+        pairs: defaultdict[Pair, _Whole] = defaultdict(_Whole)
+        async with aclosing(self._told(generation, None)) as batches:
+            async for events in batches:
+                for event in events:
+                    pairs[event.item_index, event.sample_index].take(event)
+        return [
+            whole.collected(pair, generation)
+            for pair, whole in sorted(pairs.items(), key=lambda p: p[0])
+        ]
+
+    async def _told(
+        self, generation: Generation[End], heartbeat_s: float | None
+    ) -> AsyncGenerator[Sequence[PairEvent]]:
+        """All events, each as soon as it may be told."""
+        call = current_call()
+        batches = _taken(self._engine, generation, heartbeat_s)
+        if self._screening is not None:
+            drafts = generation.drafts
+            batches = screened(batches, generation.job, drafts, self._screening, heartbeat_s)
+        async with aclosing(batches):
+            async for events in batches:
+                if any(isinstance(event, Tokens | Finished) for event in events):
+                    call.note_first_token()
+                yield events
 
 
 async def _taken(
     engine: Engine, generation: Generation[End], heartbeat_s: float | None
-) -> AsyncGenerator[list[PairEvent]]:
+) -> AsyncGenerator[Sequence[PairEvent]]:
     """All that is unread, again and again."""
     call = current_call()
     ticket = engine.submit(generation.job)
@@ -169,9 +192,7 @@ async def _next(
 def _noted(event: Event, call: Call) -> PairEvent:
     if not isinstance(event, PairEvent):
         raise InternalError("the engine answered a generation with something else")
-    if isinstance(event, Started):  # comes with the first token
-        call.note_first_token()
-    elif isinstance(event, Finished):
+    if isinstance(event, Finished):
         call.note(event.timings)
     return event
 

@@ -25,6 +25,8 @@ from primase_server.rpc.generating import Collected, Generation, Told
 from primase_server.rpc.generation_options import outside_alphabet
 from primase_server.rpc.jobs import build_all, build_each
 from primase_server.rpc.resuming import resumed
+from primase_server.rpc.screened import Drafts
+from primase_server.screening.screener import SequenceKind
 
 DEFAULT_NUM_RESIDUES = 128
 DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.9)
@@ -170,18 +172,23 @@ def _generation(
         flow=call.caller.flow,
         deadline_s=call.deadline_s,
         quotas=call.caller.quotas,
+        edition=call.edition,
     )
 
+    def whole(item_index: int, new_ids: Sequence[int]) -> str:
+        return reading.turned(spelled((*_residues(prompts[item_index]), *new_ids)))
+
     def ended(event: Finished, told: generation_pb2.GenerationFinished) -> pb.SampleFinished:
-        read = (*_residues(prompts[event.item_index]), *event.new_ids)
-        return progen2_messages.sample_finished(event, told, reading.turned(spelled(read)))
+        protein = whole(event.item_index, event.new_ids)
+        return progen2_messages.sample_finished(event, told, protein)
 
     # both ends read the same letters as different proteins, so a text begins with its end
     texts = [
         spelled([reading.terminal_id]) + reading.turned(item.context) for item in request.items
     ]
     revision = runner.weights.revision
-    generation = Generation(job, texts, spelled, _is_exact, ended, revision)
+    drafts = Drafts(SequenceKind.PROTEIN, whole, runner.model.num_logits)
+    generation = Generation(job, texts, spelled, _is_exact, ended, revision, drafts)
     if resume_token:
         generation = resumed(generation, resume_token)
         _require_room(generation.job, options, served)

@@ -11,18 +11,26 @@ from primase_server.models.progen2.score import ProteinScore
 from primase_server.models.registry import Registry
 from primase_server.rpc import progen2_generate, progen2_messages, progen2_requests
 from primase_server.rpc.call import Context, ready
-from primase_server.rpc.generating import collect, stream
+from primase_server.rpc.generating import Generator
 from primase_server.rpc.jobs import answer_each, build_all, finish_all, usage_of, value_of
 from primase_server.rpc.progen2_estimate import score_bytes
 from primase_server.rpc.unary import require_unary
+from primase_server.screening.screening import Screening
 from primase_server.settings import Limits
 
 
 class ProGen2Servicer(progen2_service_pb2_grpc.ProGen2ServiceServicer):
     """Answers for every ProGen2 model in the registry."""
 
-    def __init__(self, engine: Engine, registry: Registry, limits: Limits) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        registry: Registry,
+        limits: Limits,
+        screening: Screening | None = None,
+    ) -> None:
         self._engine = engine
+        self._generator = Generator(engine, limits.heartbeat_s, screening)
         self._registry = registry
         self._limits = limits
 
@@ -33,7 +41,7 @@ class ProGen2Servicer(progen2_service_pb2_grpc.ProGen2ServiceServicer):
         generation = await progen2_generate.unary(request, model.name, runner, served)
         num_bytes = progen2_generate.response_bytes(request, generation, runner.model.num_logits)
         require_unary(num_bytes, self._limits, "StreamGenerate")
-        return progen2_generate.response(request, await collect(self._engine, generation))
+        return progen2_generate.response(request, await self._generator.collect(generation))
 
     async def StreamGenerate(
         self, request: pb.StreamGenerateRequest, context: Context
@@ -42,7 +50,7 @@ class ProGen2Servicer(progen2_service_pb2_grpc.ProGen2ServiceServicer):
         model, runner = ready(self._registry, request.model, ProGen2Runner)
         served = progen2_requests.within(runner.served, self._limits)
         generation = await progen2_generate.streamed(request, model.name, runner, served)
-        async with aclosing(stream(self._engine, generation, self._limits.heartbeat_s)) as told:
+        async with aclosing(self._generator.stream(generation)) as told:
             async for message in told:
                 yield progen2_generate.stream_response(message)
 

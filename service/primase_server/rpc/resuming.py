@@ -46,4 +46,5 @@ def _end_alone(generation: Generation[End], prompt: tuple[int, ...]) -> Generati
         num_drawn_before=generation.job.num_drawn_before - 1,
         allowed_tokens=frozenset(prompt[-1:]),
     )
-    return replace(generation, job=job, is_end_alone=True)
+    drafts = generation.drafts.of_prompts()
+    return replace(generation, job=job, drafts=drafts, is_end_alone=True)

@@ -21,6 +21,7 @@ from primase_server.rpc.host import Answering
 from primase_server.rpc.model_service import ModelServicer
 from primase_server.rpc.progen2_service import ProGen2Servicer
 from primase_server.rpc.tls import server_credentials
+from primase_server.screening.screening import Screening
 from primase_server.settings import Limits, Listen, Tls
 
 KEEPALIVE_MS = 60_000
@@ -45,16 +46,20 @@ def build_server(
 
 
 def add_services(
-    server: grpc.aio.Server, engine: Engine, registry: Registry, limits: Limits
+    server: grpc.aio.Server,
+    engine: Engine,
+    registry: Registry,
+    limits: Limits,
+    screening: Screening | None = None,
 ) -> None:
-    """Let it answer for models that are in this process."""
+    """Let it answer for models that are in this process; what they generate is screened first."""
     models = ModelServicer(engine, registry, limits)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     esm2 = Esm2Servicer(engine, registry, limits)
     esm2_service_pb2_grpc.add_Esm2ServiceServicer_to_server(esm2, server)
-    evo2 = Evo2Servicer(engine, registry, limits)
+    evo2 = Evo2Servicer(engine, registry, limits, screening)
     evo2_service_pb2_grpc.add_Evo2ServiceServicer_to_server(evo2, server)
-    progen2 = ProGen2Servicer(engine, registry, limits)
+    progen2 = ProGen2Servicer(engine, registry, limits, screening)
     progen2_service_pb2_grpc.add_ProGen2ServiceServicer_to_server(progen2, server)
 
 
