@@ -1,6 +1,7 @@
 """Arrays as Parquet, from the journal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,35 +14,53 @@ from primase.cli.parquet_file import Row, write_rows
 _BLOCK_ROWS = 256
 
 
-def write_records(path: Path, journal: Journal, count: str) -> None:
+@dataclass(frozen=True)
+class RecordRows:
     """One row for each record: id, error (null where all went well), what the head has under
     `count`, and a column of float32 lists for each array, row-major, such as `mean/33`.
     """
-    leading = (("id", pa.string()), ("error", pa.string()), (count, pa.int64()))
 
-    def row(entry: StoredEntry) -> Row:
+    names: Sequence[str]
+    count: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return _schema(self.names, self.count)
+
+    def rows(self, entry: StoredEntry) -> Iterator[Row]:
+        """Of a record."""
         record = ArrayRecord.of(entry)
         if record.error:
-            return {"id": record.id, "error": record.error}
+            yield {"id": record.id, "error": record.error}
+            return
         arrays = {**record.vectors, **record.matrices}
         flat = {name: array.array().ravel() for name, array in arrays.items()}
-        return {"id": record.id, count: record.head[count], **flat}
+        yield {"id": record.id, self.count: record.head[self.count], **flat}
 
-    write_rows(path, _schema(journal, leading), map(row, journal.stored()))
+
+def write_records(path: Path, journal: Journal, count: str) -> None:
+    """As `RecordRows` says."""
+    form = RecordRows(_names(journal), count)
+    rows = (row for entry in journal.stored() for row in form.rows(entry))
+    write_rows(path, form.schema, rows)
 
 
 def write_matrix_rows(path: Path, journal: Journal) -> None:
     """One row for each row of the matrices of a record, which have as many: id, error (null where
     all went well; else its only row), row, and a column of float32 lists for each matrix.
     """
-    leading = (("id", pa.string()), ("error", pa.string()), ("row", pa.int64()))
     rows = (row for entry in journal.stored() for row in _matrix_rows(ArrayRecord.of(entry)))
-    write_rows(path, _schema(journal, leading), rows)
+    write_rows(path, _schema(_names(journal), "row"), rows)
 
 
-def _schema(journal: Journal, leading: tuple[tuple[str, pa.DataType], ...]) -> pa.Schema:
+def _names(journal: Journal) -> Sequence[str]:
     # The first record that went well names the columns: all have the same.
-    names = next(filter(None, map(array_names, journal.heads())), ())
+    return next(filter(None, map(array_names, journal.heads())), ())
+
+
+def _schema(names: Sequence[str], number: str) -> pa.Schema:
+    leading = (("id", pa.string()), ("error", pa.string()), (number, pa.int64()))
     return pa.schema((*leading, *((name, pa.list_(pa.float32())) for name in names)))
 
 

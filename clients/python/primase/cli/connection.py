@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import click
 
 from primase.channel import TlsOptions
 from primase.cli.journal import JournalError
-from primase.client import connect
+from primase.client import Client, connect
 from primase.exceptions import PrimaseError
 from primase.input_error import InputError
 
@@ -51,6 +52,29 @@ OPTIONS = (
 )
 
 
+CONNECTION = "primase.connection"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the server is and who asks; can be sent to another process."""
+
+    server: str
+    token: str | None = field(repr=False)
+    tls: TlsOptions | None
+    timeout_s: float | None
+
+    def connect(self) -> Client:
+        """A client. Raises OSError where a file of `tls` cannot be read."""
+        return connect(self.server, token=self.token, tls=self.tls, timeout_s=self.timeout_s)
+
+    @staticmethod
+    def of_command() -> "Connection":
+        """That of the command which runs."""
+        found: Connection = click.get_current_context().meta[CONNECTION]
+        return found
+
+
 def calls_server(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` a client in place of the connection options, and its errors a sentence."""
 
@@ -67,8 +91,9 @@ def calls_server(command: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         encryption = _tls_options(tls, ca_file, cert_file, key_file)
-        channel = connect(server, token=token, tls=encryption, timeout_s=timeout_s)
-        with channel as client, _sentences():
+        connection = Connection(server, token, encryption, timeout_s)
+        click.get_current_context().meta[CONNECTION] = connection
+        with connection.connect() as client, _sentences():
             command(client, **options)
 
     for option in reversed(OPTIONS):

@@ -1,6 +1,6 @@
 """`primase encode`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -8,9 +8,11 @@ from typing import get_args
 import click
 
 from primase.cli import encoded_record
-from primase.cli.bulk_run import Finished, make_file
+from primase.cli.bulk_options import BulkOptions, runs_in_bulk
+from primase.cli.bulk_run import make_file
 from primase.cli.comma_lists import comma_list, layer, layer_and_head, one_of
 from primase.cli.connection import calls_server, model_option
+from primase.cli.encode_task import EncodeTask
 from primase.cli.journal import Journal
 from primase.cli.npz_file import write_npz
 from primase.cli.output_options import require_pyarrow, writes_file
@@ -18,7 +20,6 @@ from primase.cli.progress import Progress, exit_with
 from primase.cli.sequence_input import SequenceInput, reads_sequences
 from primase.cli.vector_tsv import write_tsv
 from primase.client import Client
-from primase.fasta import Record
 from primase.names import DataTypeName, IncludeName
 
 HELP = """Embed the proteins of INPUT, FASTA or CSV (- is stdin).
@@ -39,12 +40,15 @@ out.npz      ids, errors         [records]; errors is empty where all went well
 out.parquet  one row per record: id, error (null where all went well), num_residues, and the
              same names without record number as lists of float32, row-major
 out.tsv      one line per vector: id, mean/33 or bos/33, its numbers; mean and bos only
+
+With --bulk out.parquet is a folder of such files, and `record` is in front of their columns.
 """
 
 
 @click.command(help=HELP)
 @reads_sequences
 @model_option
+@runs_in_bulk
 @writes_file((".npz", ".parquet", ".tsv"), required=True)
 @click.option(
     "--include",
@@ -88,25 +92,27 @@ def encode(
     layers: list[int],
     heads: list[tuple[int, int]],
     dtype: DataTypeName,
+    bulk: BulkOptions | None,
 ) -> None:
     """Write the encodings of a file."""
-    write = _writer(output, include)
-    options = {
-        "model": model,
-        "include": include,
-        "layers": layers,
-        "heads": [list(head) for head in heads],
-        "dtype": dtype,
-    }
+    task = EncodeTask(model, tuple(include), tuple(layers), tuple(heads), dtype)
+    if bulk is not None:
+        from primase.bulk import tasks
 
-    def work(records: Iterator[Record]) -> Iterable[Finished]:
-        results = client.esm2(model).encode(
-            records, include=include, repr_layers=layers, attention_heads=heads, dtype=dtype
-        )
-        return map(encoded_record.finished, results)
-
+        names = task.array_names(client.model(model))
+        work = partial(tasks.encodings, task=task, names=names)
+        bulk.run(sequences, output, task.options, work, resume=resume)
+        return
     progress = Progress(sequences.count(), "sequences")
-    make_file(output, options, sequences.records(), work, write, resume=resume, progress=progress)
+    make_file(
+        output,
+        task.options,
+        sequences.records(),
+        partial(task.work, client),
+        _writer(output, include),
+        resume=resume,
+        progress=progress,
+    )
     exit_with(progress.num_failed)
 
 

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from primase import evo2_generation, progen2_generation
+from primase.cli.bulk_options import BulkOptions, runs_in_bulk
 from primase.cli.connection import calls_server, model_option
-from primase.cli.dna_generation import dna_generation
 from primase.cli.families import TITLES, family_of, option_of
+from primase.cli.generate_family import generate_task
 from primase.cli.generate_run import SUFFIXES, GenerateRun
-from primase.cli.generate_task import GenerateTask, How
+from primase.cli.generate_task import How
 from primase.cli.output_options import writes_file
 from primase.cli.progress import exit_with
-from primase.cli.protein_generation import protein_generation
 from primase.cli.sequence_input import SequenceInput, may_read_sequences
 from primase.client import Client
 from primase.generation_options import Sampling, each_prompt
@@ -48,6 +49,9 @@ out.tsv      one line per sample: id, sample from 0, sequence, num_tokens,
              says which (n, c); low_complexity_fraction; with --likelihood the columns of score
 out.parquet  the same columns
 out.jsonl    one object per sample with the same names, or {"id", "sample", "error"}
+
+With --bulk out.parquet is a folder of such files, with `record` in front of their columns and
+`error` behind them.
 """
 
 
@@ -60,6 +64,7 @@ def _defaults(name: str) -> str:
 @may_read_sequences
 @click.option("--prompt", multiple=True, metavar="TEXT", help="Repeat for more.")
 @model_option
+@runs_in_bulk
 @writes_file(SUFFIXES, on_stdout="FASTA")
 @option_of(
     "evo2",
@@ -147,29 +152,36 @@ def generate(
     alphabet: str,
     determinism: DeterminismName | None,
     include_prompt: bool,
+    bulk: BulkOptions | None,
 ) -> None:
     """Write what follows on prompts."""
     if (sequences is None) == (not prompt):
         raise click.UsageError("give either INPUT or --prompt")
-    run = GenerateRun(output, resume=resume, with_numbers=num_samples > 1)
     family = family_of(client, model, ("evo2", "progen2"))
     drawn: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     drawn |= {"seed": seed, "determinism": determinism}
     given = {name: value for name, value in drawn.items() if value is not None}
-    how = How(replace(DEFAULTS[family], **given), num_samples, stop, alphabet)
-    task: GenerateTask[Any]
-    if family == "evo2":
-        task = dna_generation(
-            client.evo2(model), how, num_tokens=num_tokens, include_prompt=include_prompt
-        )
-    else:
-        task = protein_generation(
-            client.progen2(model),
-            how,
-            max_new_residues=max_new_residues,
-            direction=direction,
-            likelihood=likelihood,
-        )
+    task_of = partial(
+        generate_task,
+        family=family,
+        model=model,
+        how=How(replace(DEFAULTS[family], **given), num_samples, stop, alphabet),
+        num_tokens=num_tokens,
+        include_prompt=include_prompt,
+        max_new_residues=max_new_residues,
+        direction=direction,
+        likelihood=likelihood,
+    )
+    task = task_of(client)
+    if bulk is not None:
+        if sequences is None:
+            raise click.UsageError("--bulk needs INPUT")
+        from primase.bulk import tasks
+
+        work = partial(tasks.samples, task_of=task_of, seed=seed)
+        bulk.run(sequences, output, task.options, work, resume=resume, rows_per_record=num_samples)
+        return
+    run = GenerateRun(output, resume=resume, with_numbers=num_samples > 1)
     texts: Iterator[tuple[str, str]] = ((f"prompt{n}", text) for n, text in enumerate(prompt))
     prompts = each_prompt(texts if sequences is None else sequences.records(), seed)
     exit_with(run.run(task, prompts, len(prompt) if sequences is None else sequences.count()))

@@ -23,6 +23,15 @@ class InputFile(click.File):
         return cast(BinaryIO, gzip.open(file, "rb")) if _is_packed(file) else file
 
 
+def unpacked(path: Path) -> BinaryIO:
+    """The same of a file by its path."""
+    file = path.open("rb")
+    if not _is_packed(file):
+        return file
+    file.close()
+    return cast(BinaryIO, gzip.open(path, "rb"))
+
+
 def suffix_of(file: BinaryIO) -> str:
     """How its name ends, in lower case, `.gz` aside; empty where it has none."""
     path = Path(str(getattr(file, "name", "")))

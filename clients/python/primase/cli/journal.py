@@ -35,6 +35,11 @@ class JournalError(Exception):
     """The file of an earlier run cannot be gone on with; the message says why."""
 
 
+def partial_of(output: Path) -> Path:
+    """Where the journal of an output lies."""
+    return output.with_name(f"{output.name}.partial")
+
+
 class Entry(NamedTuple):
     """One finished record: what is said of it, and its numbers or lines."""
 
@@ -75,12 +80,16 @@ class Journal:
 
     options: what the records depend on; JSON.
     resume: go on with what an earlier run has left, instead of starting over.
+    durable: a record that was added outlives the machine, and not only the process.
 
     Raises JournalError where another run has it open, or the earlier one had other options.
     """
 
-    def __init__(self, output: Path, options: Options, *, resume: bool) -> None:
-        self.path = output.with_name(f"{output.name}.partial")
+    def __init__(
+        self, output: Path, options: Options, *, resume: bool, durable: bool = False
+    ) -> None:
+        self._durable = durable
+        self.path = partial_of(output)
         self.num_entries = 0
         self._file: IO[bytes] = self.path.open("a+b")
         try:
@@ -116,6 +125,8 @@ class Journal:
         frame = _FRAME.pack(len(packed), num_body_bytes, checksum)
         self._file.writelines(chain((frame, packed), body))
         self._file.flush()
+        if self._durable:
+            os.fsync(self._file.fileno())
         self.num_entries += 1
 
     def heads(self) -> Iterator[Head]:
@@ -152,19 +163,21 @@ class Journal:
             if not _is_whole(self._file, ends[-1] if ends else 0):
                 break
             if not ends:
-                self._require_same(frame.head, options)
+                require_same(self.path, frame.head, options)
             ends.append(end)
         self._file.truncate(ends[-1] if ends else 0)
         self.num_entries = max(0, len(ends) - 1)
         return ends[0] if ends else 0
 
-    def _require_same(self, earlier: Options, now: Options) -> None:
-        for name in sorted({*earlier, *now}):
-            if earlier.get(name) != now.get(name):
-                raise JournalError(
-                    f"{self.path} was written with {name} {earlier.get(name)!r}, not "
-                    f"{now.get(name)!r}: use that, or start over without --resume"
-                )
+
+def require_same(path: Path, earlier: Options, now: Options) -> None:
+    """JournalError where `path` was written with other options."""
+    for name in sorted({*earlier, *now}):
+        if earlier.get(name) != now.get(name):
+            raise JournalError(
+                f"{path} was written with {name} {earlier.get(name)!r}, not {now.get(name)!r}: use "
+                "that, or start over without --resume"
+            )
 
 
 def _frames(file: IO[bytes], start: int) -> Iterator[_Frame]:

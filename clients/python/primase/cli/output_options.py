@@ -22,7 +22,7 @@ def writes_file(
             "-o",
             "--output",
             required=required,
-            type=click.Path(dir_okay=False, writable=True, path_type=Path),
+            type=click.Path(writable=True, path_type=Path),
             help=f"Ends in {forms}." + ("" if required else f" Without it, {on_stdout} on stdout."),
         )
         @click.option(
@@ -32,10 +32,19 @@ def writes_file(
         )
         @wraps(command)
         def run(*args: Any, output: Path | None, resume: bool, **options: Any) -> None:
-            if output is None and resume:
-                raise click.UsageError("--resume needs --output")
-            if output is not None and output.suffix not in suffixes:
+            is_bulk = options.get("bulk") is not None
+            if output is None:
+                if resume or is_bulk:
+                    raise click.UsageError(f"--{'bulk' if is_bulk else 'resume'} needs --output")
+            elif is_bulk:
+                if output.suffix != ".parquet":
+                    raise click.UsageError(
+                        f"{output.name!r} does not end in .parquet, as a folder of --bulk does"
+                    )
+            elif output.suffix not in suffixes:
                 raise click.UsageError(f"{output.name!r} ends in none of {', '.join(suffixes)}")
+            elif output.is_dir():
+                raise click.UsageError(f"{output} is a folder")
             command(*args, output=output, resume=resume, **options)
 
         return run

@@ -39,6 +39,10 @@ class Progress:
             self._bar.write(f"{name}: {reason}", file=sys.stderr)
         self._bar.update(head.get("num_parts", 1))
 
+    def add_many(self, num_records: int) -> None:
+        """Some more of which nothing is to be said."""
+        self._bar.update(num_records)
+
 
 def exit_with(num_failed: int) -> None:
     """End the command: status 1 where any record failed."""

@@ -1,15 +1,17 @@
 """`primase score`."""
 
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import click
 
+from primase.cli.bulk_options import BulkOptions, runs_in_bulk
 from primase.cli.connection import calls_server, model_option
 from primase.cli.families import family_of, option_of
 from primase.cli.output_options import writes_file
 from primase.cli.progress import Progress, exit_with
-from primase.cli.score_task import esm2_scores, evo2_scores, progen2_scores
+from primase.cli.score_task import score_task
 from primase.cli.sequence_input import SequenceInput, reads_sequences
 from primase.cli.strands import evo2_strand_option
 from primase.cli.table_run import SUFFIXES, TableRun
@@ -37,12 +39,16 @@ out.tsv      one line per record: id, num_scored_residues, sum_log_likelihood,
              forward_per_residue, reverse_per_residue
 out.parquet  the same columns
 out.jsonl    one object per record with the same names, or {"id", "error"}
+
+With --bulk out.parquet is a folder of such files, with `record` in front of their columns and
+`error` behind them.
 """
 
 
 @click.command(help=HELP)
 @reads_sequences
 @model_option
+@runs_in_bulk
 @writes_file(SUFFIXES)
 @option_of(
     "esm2",
@@ -84,15 +90,27 @@ def score(
     strand: StrandName,
     prepend_bos: bool,
     per_base: bool,
+    bulk: BulkOptions | None,
 ) -> None:
     """Write the scores of a file."""
     family = family_of(client, model, ("esm2", "evo2", "progen2"))
-    if family == "esm2":
-        task = esm2_scores(client.esm2(model), mode, per_residue)
-    elif family == "evo2":
-        task = evo2_scores(client.evo2(model), strand, prepend_bos, per_base)
-    else:
-        task = progen2_scores(client.progen2(model), per_residue)
+    task_of = partial(
+        score_task,
+        family=family,
+        model=model,
+        mode=mode,
+        per_residue=per_residue,
+        strand=strand,
+        prepend_bos=prepend_bos,
+        per_base=per_base,
+    )
+    task = task_of(client)
+    if bulk is not None:
+        from primase.bulk import tasks
+
+        work = partial(tasks.scores, task_of=task_of)
+        bulk.run(sequences, output, task.options, work, resume=resume)
+        return
     progress = Progress(sequences.count(), "sequences")
     run = TableRun(task.table, output, task.options, resume)
     run.run(sequences.records(), task.work, progress)

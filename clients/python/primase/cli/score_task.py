@@ -8,11 +8,12 @@ from primase.cli.bulk_run import Finished, Work
 from primase.cli.journal import Options
 from primase.cli.likelihood_columns import LIKELIHOOD_COLUMNS
 from primase.cli.table import CellKind, JsonObject, Table, finished
+from primase.client import Client
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
 from primase.fasta import Record
 from primase.item_errors import problem_of
-from primase.names import ScoreModeName, StrandName
+from primase.names import FamilyName, ScoreModeName, StrandName
 from primase.progen2_client import ProGen2
 from primase.progen2_results import ProteinScore
 from primase.results import ItemResult
@@ -36,6 +37,25 @@ class ScoreTask:
     work: Work[Record]
     table: Table
     options: Options
+
+
+def score_task(
+    client: Client,
+    *,
+    family: FamilyName,
+    model: str,
+    mode: ScoreModeName,
+    per_residue: bool,
+    strand: StrandName,
+    prepend_bos: bool,
+    per_base: bool,
+) -> ScoreTask:
+    """Of a model of any family; the options of others are passed over."""
+    if family == "esm2":
+        return esm2_scores(client.esm2(model), mode, per_residue)
+    if family == "evo2":
+        return evo2_scores(client.evo2(model), strand, prepend_bos, per_base)
+    return progen2_scores(client.progen2(model), per_residue)
 
 
 def esm2_scores(esm2: Esm2, mode: ScoreModeName, per_residue: bool) -> ScoreTask:

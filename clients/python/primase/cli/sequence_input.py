@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import click
@@ -53,6 +54,13 @@ class SequenceInput:
     def count(self) -> int | None:
         """About how many there are, for a bar; None where there is none to show."""
         return count_lines(self.file, b">" if self.form == "fasta" else b"")
+
+    def fasta_path(self) -> Path:
+        """Where they are, for who reads them again. UsageError where that is no FASTA file."""
+        path = Path(str(getattr(self.file, "name", "")))
+        if self.form != "fasta" or not path.is_file():
+            raise click.UsageError("--bulk reads a FASTA file, plain or packed by gzip")
+        return path
 
     def _records(self) -> Iterator[Record]:
         if self.form == "csv":
