@@ -75,7 +75,7 @@ class Controller:
         self._looking: asyncio.Task[None] | None = None
 
     def on_change(self, listener: OnChange) -> None:
-        """Have it called with a model's name whenever its status may be another."""
+        """Have it called with a model's name whenever its status may be another, until it goes."""
         self._listeners.append(listener)
 
     def start(self) -> None:
@@ -171,8 +171,9 @@ class Controller:
     def _changed(self, model: str) -> None:
         self._change.set()
         self._change = asyncio.Event()
-        for listener in self._listeners:
-            listener(model)
+        if model in self._sets:
+            for listener in self._listeners:
+                listener(model)
 
     async def _look(self) -> None:
         while True:

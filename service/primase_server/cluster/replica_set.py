@@ -90,6 +90,13 @@ class ReplicaSet:
         before = self.desired
         self._decided(before, self._autoscaler.rescale(_now_s(), scaling))
 
+    def switch(self, spec: ReplicaSpec) -> None:
+        """Start those of another spec from now on; what failed before says nothing of it."""
+        if spec != self.spec:
+            self.spec = spec
+            self.num_failures, self.failure, self._is_doubtful = 0, "", False
+            self._not_before_s = _now_s()
+
     def look(self) -> None:
         """Read the loads, decide how many are desired, and make it so."""
         ready = self.in_state(ReplicaState.READY)

@@ -4,22 +4,23 @@ import asyncio
 
 import structlog
 
-from primase_server.cluster.member import Member
+from primase_server.cluster.member import Member, ReplicaState
 from primase_server.cluster.patience import Patience
 from primase_server.cluster.replica_set import ReplicaSet
 from primase_server.cluster.replicas import ReplicaFailed, ReplicaSpec
 
 log = structlog.get_logger()
 
-# The first shows whether the weights can be loaded; later ones may fail for other reasons.
-LATER_ATTEMPTS = 3
+# The first shows whether the weights can be loaded; of later ones so many in a row may not fail.
+FAILURES_TO_GIVE_UP = 3
 
 
 async def roll(replicas: ReplicaSet, spec: ReplicaSpec, patience: Patience) -> None:
     """Start one of `spec`, and when it takes calls let go of one of another; until all are of it.
 
-    So never fewer take calls than before, and one more is needed meanwhile. Where one fails, those
-    that run serve on, and what was replaced is brought back. Raises ReplicaFailed.
+    None is let go while fewer take calls than are desired, and room for one more is needed
+    meanwhile. Where one fails, those that run serve on, and what was replaced is brought back.
+    Raises ReplicaFailed.
     """
     before = replicas.spec
     replicas.is_rolling = True
@@ -36,33 +37,30 @@ async def _replace_all(replicas: ReplicaSet, spec: ReplicaSpec, patience: Patien
     while True:
         await _one_more(replicas, spec, patience)
         # From now on deaths are made good, and more are started, with what is known to load.
-        replicas.spec = spec
-        others = _others(replicas, spec)
-        if others:
+        replicas.switch(spec)
+        for member in _others(replicas, spec, ReplicaState.STARTING):
+            member.retire()
+        while len(replicas.in_state(ReplicaState.READY)) > replicas.desired and (
+            others := _others(replicas, spec, ReplicaState.READY)
+        ):
             replicas.least_useful(others).retire()
-        while len(replicas.staying()) > replicas.desired and (others := _others(replicas, spec)):
-            replicas.least_useful(others).retire()
-        if not _others(replicas, spec):
+        if not _others(replicas, spec, ReplicaState.READY):
             return
 
 
-def _others(replicas: ReplicaSet, spec: ReplicaSpec) -> list[Member]:
-    return [member for member in replicas.staying() if member.spec != spec]
+def _others(replicas: ReplicaSet, spec: ReplicaSpec, state: ReplicaState) -> list[Member]:
+    return [member for member in replicas.in_state(state) if member.spec != spec]
 
 
 async def _one_more(replicas: ReplicaSet, spec: ReplicaSpec, patience: Patience) -> None:
     """Start one and wait until it takes calls; again where others of its kind could."""
-    attempts_left = LATER_ATTEMPTS if replicas.spec == spec else 1
-    while attempts_left:
-        attempts_left -= 1
+    while True:
         try:
-            await _start(replicas, spec, patience)
+            return await _start(replicas, spec, patience)
         except ReplicaFailed:
-            if not attempts_left:
+            if replicas.spec != spec or replicas.num_failures >= FAILURES_TO_GIVE_UP:
                 raise
-            await asyncio.sleep(replicas.retry_in_s)
-        else:
-            return
+        await asyncio.sleep(replicas.retry_in_s)
 
 
 async def _start(replicas: ReplicaSet, spec: ReplicaSpec, patience: Patience) -> None:
@@ -83,10 +81,9 @@ async def _given_up(
 ) -> ReplicaFailed:
     """Bring back what was there; tells how that went."""
     log.error("reload_failed", model=before.model, error=str(error))
-    given_up = replicas.spec
-    replicas.spec = before
-    if given_up == before or not _others(replicas, before):
+    if replicas.spec == before:
         return error
+    replicas.switch(before)
     try:
         await _replace_all(replicas, before, patience)
     except ReplicaFailed as second:

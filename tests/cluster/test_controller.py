@@ -1,0 +1,556 @@
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from primase_server.cluster.autoscaler import Scaling
+from primase_server.cluster.controller import Controller, ModelCondition
+from primase_server.cluster.member import ReplicaState
+from primase_server.cluster.patience import Patience
+from primase_server.cluster.replicas import ReplicaFailed, ReplicaSpec, Resources
+from primase_server.cluster.router import Router
+from primase_server.errors import UnknownModel
+from tests import virtual_time
+from tests.cluster.fleet import Call, Fleet
+from tests.virtual_time import idle
+
+MODEL = "evo2-7b"
+ONE_GPU = Resources(num_cpus=4, num_gpus=1)
+SPEC = ReplicaSpec(MODEL, "first", ONE_GPU)
+PATIENCE = Patience(drain_s=30.0, reload_s=100.0)
+
+
+@dataclass
+class Seen:
+    events: list[tuple[object, ...]] = field(default_factory=list)
+
+    def scaled(self, model: str, before: int, after: int) -> None:
+        self.events.append(("scaled", before, after))
+
+    def replica_ready(self, model: str, elapsed_s: float) -> None:
+        self.events.append(("ready", elapsed_s))
+
+    def replica_failed(self, model: str, was_ready: bool) -> None:
+        self.events.append(("failed", was_ready))
+
+    def reloaded(self, model: str, is_done: bool) -> None:
+        self.events.append(("reloaded", is_done))
+
+
+class Cluster:
+    """A controller with the real router over replicas without machines."""
+
+    def __init__(self, fleet: Fleet, patience: Patience = PATIENCE) -> None:
+        loop = asyncio.get_running_loop()
+        self.fleet = fleet
+        self.router = Router(random.Random(1), loop.time)
+        self.waiting_tokens = 0
+        self.seen = Seen()
+        fleet.report = self.router.reported
+        self.controller = Controller(
+            fleet,
+            self.router,
+            patience=patience,
+            observer=self.seen,
+            waiting_tokens=lambda model: self.waiting_tokens,
+        )
+        self.controller.start()
+
+    def serve(self, floor: int, ceiling: int | None = None, **scaling: float) -> None:
+        bounds = Scaling(floor=floor, ceiling=ceiling or max(floor, 1), **scaling)  # type: ignore[arg-type]
+        self.controller.serve(SPEC, bounds)
+
+    def send(self, num_tokens: int) -> Call:
+        call = Call(num_tokens, asyncio.get_running_loop().time())
+        sent = self.router.choose(MODEL, num_tokens)
+        call.replica_id = sent.handle.replica_id
+        self.fleet.replicas[call.replica_id].take(call)
+        return call
+
+    @property
+    def ready(self) -> int:
+        return self.counts(ReplicaState.READY)
+
+    @property
+    def detail(self) -> str:
+        return self.controller.status(MODEL).detail
+
+    @property
+    def condition(self) -> ModelCondition:
+        return self.controller.status(MODEL).condition
+
+    @property
+    def sources(self) -> list[str]:
+        """Of the replicas that run."""
+        return sorted(replica.handle.spec.source for replica in self.fleet.replicas.values())
+
+    def counts(self, state: ReplicaState) -> int:
+        return self.controller.status(MODEL).counts[state]
+
+    def routed(self) -> set[str]:
+        return {handle.replica_id for handle in self.router.replicas(MODEL)}
+
+
+def simulated(
+    work: Callable[[Cluster], Awaitable[None]],
+    fleet: Callable[[], Fleet] = Fleet,
+    patience: Patience = PATIENCE,
+) -> None:
+    async def whole() -> None:
+        cluster = Cluster(fleet(), patience)
+        try:
+            await work(cluster)
+        finally:
+            await cluster.controller.stop()
+        assert not cluster.fleet.replicas
+        assert not cluster.routed()
+
+    virtual_time.run(whole())
+
+
+def test_replicas_are_started_to_the_floor_and_take_calls() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await idle()
+        assert cluster.detail == "weights are being read"
+        assert await cluster.controller.ready(MODEL, timeout_s=10.0)
+        await asyncio.sleep(1)
+        assert cluster.ready == 3
+        assert cluster.routed() == {"r1", "r2", "r3"}
+        assert cluster.condition is ModelCondition.READY
+        assert cluster.detail == ""
+        assert cluster.seen.events == [("ready", 5.0)] * 3
+
+    simulated(work)
+
+
+def test_what_cannot_be_placed_says_what_it_waits_for() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await asyncio.sleep(20)
+        assert cluster.ready == 2
+        assert cluster.detail == "2 of 3 replicas take calls; waiting for 1 GPU and 4 CPUs"
+        assert cluster.condition is ModelCondition.READY
+
+    simulated(work, lambda: Fleet(num_gpus=2))
+
+
+def test_waiting_for_a_replica_is_bounded() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=1)
+        assert not await cluster.controller.ready(MODEL, timeout_s=7.0)
+        assert asyncio.get_running_loop().time() == 7.0
+        assert cluster.detail == "waiting for 1 GPU and 4 CPUs"
+
+    simulated(work, lambda: Fleet(num_gpus=0))
+
+
+def test_work_brings_replicas_and_idleness_drains_them() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=1, ceiling=4, up_cooldown_s=10.0, down_cooldown_s=30.0)
+        await asyncio.sleep(6)
+        calls = [cluster.send(10_000) for _ in range(6)]
+        await asyncio.sleep(30)
+        assert cluster.ready == 4
+        late = [cluster.send(1000) for _ in range(20)]
+        await asyncio.sleep(300)
+        assert cluster.ready == 1
+        assert all(call.ended_s for call in (*calls, *late))
+        assert len({call.replica_id for call in late}) > 1
+        assert [ended for _, ended in cluster.fleet.drained] == [True] * 3
+        scaled = [event[1:] for event in cluster.seen.events if event[0] == "scaled"]
+        assert scaled == [(1, 2), (2, 4), (4, 3), (3, 2), (2, 1)]
+
+    simulated(work)
+
+
+def test_a_replica_that_goes_takes_no_call_and_ends_those_it_has() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=2)
+        await asyncio.sleep(6)
+        calls = [cluster.send(20_000) for _ in range(8)]
+        counts = {name: [c.replica_id for c in calls].count(name) for name in ("r1", "r2")}
+        assert counts == {"r1": 4, "r2": 4}
+        cluster.controller.rescale(MODEL, Scaling(floor=1, ceiling=1))
+        gone = ({"r1", "r2"} - cluster.routed()).pop()
+        assert cluster.counts(ReplicaState.DRAINING) == 1
+        await asyncio.sleep(10)
+        assert gone in cluster.fleet.replicas
+        await asyncio.sleep(200)
+        # 30 s are enough for one of four calls of 20 s each; then it is stopped all the same
+        ended = [call for call in calls if call.replica_id == gone and call.ended_s]
+        assert len(ended) == 1
+        assert cluster.fleet.drained == [(gone, False)]
+        assert cluster.fleet.stopped == [gone]
+        assert all(call.ended_s for call in calls if call.replica_id != gone)
+
+    simulated(work)
+
+
+def test_the_one_with_the_least_to_do_goes() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await asyncio.sleep(6)
+        for name in ("r1", "r3"):
+            cluster.fleet.replicas[name].take(Call(9000, 0.0))
+        await asyncio.sleep(1)
+        cluster.controller.rescale(MODEL, Scaling(floor=2, ceiling=2))
+        await asyncio.sleep(1)
+        assert cluster.routed() == {"r1", "r3"}
+
+    simulated(work)
+
+
+def test_one_that_only_starts_goes_before_one_that_works_and_frees_what_it_had() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=1)
+        await asyncio.sleep(6)
+        cluster.controller.rescale(MODEL, Scaling(floor=2, ceiling=2))
+        await asyncio.sleep(1)
+        cluster.controller.rescale(MODEL, Scaling(floor=1, ceiling=1))
+        await asyncio.sleep(1)
+        assert cluster.routed() == {"r1"}
+        cluster.controller.rescale(MODEL, Scaling(floor=2, ceiling=2))
+        await asyncio.sleep(6)
+        assert cluster.ready == 2
+
+    simulated(work, lambda: Fleet(num_gpus=2))
+
+
+def test_a_dead_replica_is_withdrawn_at_once_and_replaced() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=2)
+        await asyncio.sleep(6)
+        cluster.fleet.kill("r1")
+        assert cluster.routed() == {"r2"}
+        await asyncio.sleep(PATIENCE.backoff_s + 5.1)
+        assert cluster.routed() == {"r2", "r3"}
+        assert ("failed", True) in cluster.seen.events
+
+    simulated(work)
+
+
+def test_replicas_that_die_together_are_one_failure_and_come_back_together() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=5)
+        await asyncio.sleep(6)
+        for name in ("r1", "r2", "r3", "r4"):
+            cluster.fleet.kill(name)
+        await asyncio.sleep(PATIENCE.backoff_s + 5.1)
+        assert cluster.ready == 5
+
+    simulated(work)
+
+
+def test_what_cannot_start_is_tried_alone_and_ever_later() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.fleet.broken.add("first")
+        cluster.serve(floor=3)
+        await asyncio.sleep(1000)
+        starts = cluster.fleet.started_s
+        assert starts[:3] == [0.0] * 3
+        gaps = [round(b - a, 1) for a, b in itertools.pairwise(starts[2:])]
+        assert gaps[:9] == [5.5, 6.0, 7.0, 9.0, 13.0, 21.0, 37.0, 65.0, 65.0]
+        assert cluster.condition is ModelCondition.FAILED
+        await asyncio.sleep(0.5)
+        assert cluster.detail.startswith("the last one failed: first holds no weights")
+        cluster.fleet.broken.clear()
+        await asyncio.sleep(80)
+        assert cluster.ready == 3
+        # after a while without another it is forgotten
+        await asyncio.sleep(PATIENCE.stable_s)
+        cluster.fleet.kill(min(cluster.routed()))
+        await asyncio.sleep(PATIENCE.backoff_s + 5.1)
+        assert cluster.ready == 3
+
+    simulated(work)
+
+
+def test_one_that_takes_no_calls_for_long_is_replaced() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=1)
+        await asyncio.sleep(6)
+        replica = cluster.fleet.replicas["r1"]
+        replica.is_ready, replica.detail = False, "its device failed"
+        replica.report()
+        await asyncio.sleep(PATIENCE.unready_s - 2)
+        assert cluster.routed() == {"r1"}
+        await asyncio.sleep(3)
+        assert cluster.detail == "the last one failed: its device failed; weights are being read"
+        await asyncio.sleep(6)
+        assert cluster.routed() == {"r2"}
+
+    simulated(work)
+
+
+def test_a_model_sleeps_and_a_call_wakes_it() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=0, ceiling=2, idle_s=60.0)
+        await asyncio.sleep(6)
+        assert cluster.ready == 1
+        await asyncio.sleep(70)
+        assert cluster.condition is ModelCondition.ASLEEP
+        assert cluster.detail == "no replica runs; the next call starts one"
+        assert not cluster.fleet.replicas
+        cluster.controller.wake(MODEL)
+        assert cluster.detail == "it is being started"
+        assert await cluster.controller.ready(MODEL, timeout_s=6.0)
+        await asyncio.sleep(70)
+        # calls that wait count as much as a wish
+        cluster.waiting_tokens = 10
+        await asyncio.sleep(7)
+        assert cluster.ready == 1
+
+    simulated(work)
+
+
+def test_a_reload_brings_the_new_before_the_old_goes() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await asyncio.sleep(6)
+        calls: list[Call] = []
+        least = 3
+
+        async def talk() -> None:
+            nonlocal least
+            while True:
+                calls.append(cluster.send(500))
+                least = min(least, len(cluster.routed()))
+                await asyncio.sleep(0.25)
+
+        talking = asyncio.create_task(talk())
+        await cluster.controller.reload(MODEL, "second")
+        await asyncio.sleep(10)
+        talking.cancel()
+        await asyncio.sleep(60)
+        assert cluster.sources == ["second"] * 3
+        assert least == 3
+        assert all(call.ended_s for call in calls)
+        assert cluster.controller.status(MODEL).spec.generation == 2
+        assert ("reloaded", True) in cluster.seen.events
+
+    # one GPU more than is used
+    simulated(work, lambda: Fleet(num_gpus=4))
+
+
+def test_a_reload_that_fails_leaves_the_old_and_tells_why() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=2)
+        await asyncio.sleep(6)
+        cluster.fleet.broken.add("second")
+        with pytest.raises(ReplicaFailed, match="second holds no weights"):
+            await cluster.controller.reload(MODEL, "second")
+        await asyncio.sleep(10)
+        assert cluster.routed() == {"r1", "r2"}
+        assert cluster.detail == "the last reload failed, second: second holds no weights"
+        assert cluster.controller.status(MODEL).spec == SPEC
+        # it does not slow down those that work
+        cluster.fleet.kill("r1")
+        await asyncio.sleep(PATIENCE.backoff_s + 5.1)
+        assert cluster.sources == ["first", "first"]
+        await cluster.controller.reload(MODEL)
+        assert cluster.detail == ""
+
+    simulated(work)
+
+
+def test_a_reload_without_room_gives_up_and_says_what_it_waited_for() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=1)
+        await asyncio.sleep(6)
+        with pytest.raises(ReplicaFailed, match=r"not ready after 100 s: waiting for 1 GPU"):
+            await cluster.controller.reload(MODEL, "second")
+        assert cluster.routed() == {"r1"}
+
+    simulated(work, lambda: Fleet(num_gpus=1))
+
+
+def test_a_reload_that_fails_half_way_goes_back() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await asyncio.sleep(6)
+        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
+        await asyncio.sleep(7)
+        assert cluster.sources == ["first", "first", "second"]
+        cluster.fleet.broken.add("second")
+        with pytest.raises(ReplicaFailed, match="second holds no weights"):
+            await reload
+        await asyncio.sleep(30)
+        assert cluster.sources == ["first"] * 3
+        assert cluster.ready == 3
+
+    simulated(work)
+
+
+def test_one_later_failure_does_not_end_a_reload() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await asyncio.sleep(6)
+        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
+        await asyncio.sleep(7)
+        cluster.fleet.failures.append("its machine is gone")
+        await reload
+        await asyncio.sleep(30)
+        assert cluster.sources == ["second"] * 3
+
+    simulated(work)
+
+
+def test_deaths_during_a_reload_are_made_good() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=3)
+        await asyncio.sleep(6)
+        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
+        await asyncio.sleep(2)
+        cluster.fleet.kill("r1")
+        await asyncio.sleep(5)
+        assert cluster.sources == ["first", "first", "second"]
+        cluster.fleet.kill("r2")
+        await reload
+        await asyncio.sleep(10)
+        assert cluster.sources == ["second"] * 3
+
+    simulated(work)
+
+
+def test_who_gives_a_reload_up_does_not_stop_it_and_there_is_one_at_a_time() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=2)
+        await asyncio.sleep(6)
+        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
+        await asyncio.sleep(1)
+        with pytest.raises(ReplicaFailed, match="another reload of evo2-7b is under way"):
+            await cluster.controller.reload(MODEL, "third")
+        reload.cancel()
+        await asyncio.sleep(30)
+        assert cluster.sources == ["second"] * 2
+
+    simulated(work)
+
+
+def test_a_sleeping_model_is_tried_when_it_is_reloaded() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=0, ceiling=1, idle_s=10.0)
+        await asyncio.sleep(60)
+        cluster.fleet.broken.add("second")
+        with pytest.raises(ReplicaFailed):
+            await cluster.controller.reload(MODEL, "second")
+        await cluster.controller.reload(MODEL, "third")
+        await asyncio.sleep(1)
+        assert not cluster.fleet.replicas
+        cluster.controller.wake(MODEL)
+        await asyncio.sleep(6)
+        assert cluster.sources == ["third"]
+
+    simulated(work)
+
+
+def test_unloading_drains_and_forgets() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=2)
+        await asyncio.sleep(6)
+        call = cluster.send(10_000)
+        await cluster.controller.unload(MODEL)
+        assert call.ended_s == 16.0
+        assert not cluster.fleet.replicas
+        assert cluster.controller.models == ()
+        with pytest.raises(UnknownModel):
+            cluster.controller.status(MODEL)
+        cluster.serve(floor=1)
+        await asyncio.sleep(6)
+        assert cluster.ready == 1
+
+    simulated(work)
+
+
+def test_unloading_ends_a_reload() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=2)
+        await asyncio.sleep(6)
+        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
+        await asyncio.sleep(1)
+        await cluster.controller.unload(MODEL)
+        with pytest.raises(ReplicaFailed, match="being unloaded"):
+            await reload
+        assert not cluster.fleet.replicas
+
+    simulated(work)
+
+
+def test_a_model_is_served_once() -> None:
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor=1)
+        with pytest.raises(ValueError, match="evo2-7b is served already"):
+            cluster.serve(floor=1)
+
+    simulated(work)
+
+
+def test_who_listens_is_told_of_every_change() -> None:
+    async def work(cluster: Cluster) -> None:
+        conditions: list[ModelCondition] = []
+        cluster.controller.on_change(
+            lambda model: conditions.append(cluster.controller.status(model).condition)
+        )
+        cluster.serve(floor=1)
+        await asyncio.sleep(6)
+        cluster.fleet.kill("r1")
+        await asyncio.sleep(10)
+        distinct = [b for a, b in zip([None, *conditions], conditions, strict=False) if a != b]
+        assert distinct == [ModelCondition.LOADING, ModelCondition.READY] * 2
+
+    simulated(work)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 30),
+    floor=st.integers(0, 3),
+    extra=st.integers(0, 4),
+    num_gpus=st.integers(1, 8),
+)
+def test_whatever_happens_the_bounds_hold_and_it_ends_where_it_should(
+    seed: int, floor: int, extra: int, num_gpus: int
+) -> None:
+    chance = random.Random(seed)
+    ceiling = max(1, floor + extra)
+
+    async def work(cluster: Cluster) -> None:
+        cluster.serve(floor, ceiling, up_cooldown_s=5.0, down_cooldown_s=20.0, idle_s=200.0)
+        reloads: list[asyncio.Task[None]] = []
+        for _ in range(40):
+            await asyncio.sleep(chance.random() * 5)
+            match chance.randrange(6):
+                case 0 if cluster.fleet.replicas:
+                    cluster.fleet.kill(chance.choice(sorted(cluster.fleet.replicas)))
+                case 1:
+                    cluster.fleet.failures.append("no luck")
+                case 2 if chance.random() < 0.3:
+                    reload = cluster.controller.reload(MODEL, str(chance.randrange(100)))
+                    reloads.append(asyncio.create_task(reload))
+                case _:
+                    cluster.controller.wake(MODEL)
+                    for _ in range(chance.randrange(5) if cluster.routed() else 0):
+                        cluster.send(chance.randrange(1, 20_000))
+            status = cluster.controller.status(MODEL)
+            assert floor <= status.desired <= ceiling
+            # one more while a reload runs
+            assert len(cluster.routed()) <= ceiling + 1
+            assert len(cluster.fleet.replicas) <= num_gpus
+        cluster.fleet.failures.clear()
+        await asyncio.gather(*reloads, return_exceptions=True)
+        cluster.controller.wake(MODEL)
+        await asyncio.sleep(PATIENCE.most_backoff_s + PATIENCE.drain_s + 10)
+        assert cluster.ready == min(cluster.controller.status(MODEL).desired, num_gpus)
+        assert cluster.ready >= min(max(floor, 1), num_gpus)
+        assert cluster.routed() <= set(cluster.fleet.replicas)
+        await asyncio.sleep(1000)
+        assert cluster.controller.status(MODEL).desired == floor
+        assert len(cluster.fleet.replicas) == min(floor, num_gpus)
+
+    simulated(work, lambda: Fleet(num_gpus=num_gpus))
