@@ -70,7 +70,7 @@ class GenerationJob:
     first_item, first_sample: what the first item and its first sample are called in the names of
         random streams.
     follow_up: what else is done with each sample, never refused once the job is accepted.
-    flow, deadline_s, quotas: as in `Job`.
+    flow, deadline_s, quotas, edition: as in `Job`.
     """
 
     model: str
@@ -92,6 +92,7 @@ class GenerationJob:
     flow: str = ""
     deadline_s: float | None = None
     quotas: Quotas | None = None
+    edition: int = 0
 
     @property
     def num_pairs(self) -> int:

@@ -73,6 +73,7 @@ class Job:
     flow: who waits in line together (a caller's key); "" puts the job in a line of its own.
     deadline_s: a `time.monotonic()` value, or None.
     quotas: what the caller may have; None is no limit.
+    edition: of the model's weights that the items were made for; 0 is any.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Job:
     flow: str = ""
     deadline_s: float | None = None
     quotas: Quotas | None = None
+    edition: int = 0
 
     @property
     def num_tokens(self) -> int:

@@ -36,6 +36,7 @@ JobT = TypeVar("JobT", Job, GenerationJob)
 @dataclass(frozen=True, eq=False)
 class _Model:
     name: str
+    edition: int
     loop: DeviceLoop
     one_shot: Scheduler[Job]
     generation: Scheduler[GenerationJob] | None
@@ -52,6 +53,7 @@ class LocalEngine:
         self._event_loop = asyncio.get_running_loop()
         self._device_loops: dict[str, DeviceLoop] = {}
         self._models: dict[str, _Model] = {}
+        self._replaced: dict[tuple[str, int], _Model] = {}
         self._not_ready: dict[str, str] = {}
         self._open: set[Submission] = set()
         self._is_idle = asyncio.Event()
@@ -65,41 +67,64 @@ class LocalEngine:
         limits: EngineLimits,
         device: str = "cpu",
         generation: Scheduler[GenerationJob] | None = None,
+        edition: int = 1,
     ) -> None:
         """Serve a model; those on the same device share its thread, a step each in turn."""
         self._require_open()
         if name in self._models:
             raise ValueError(f"model {name!r} is served already")
-        loop = self._device_loop(device)
-        one_shot = OneShotScheduler(runner, limits)
-        planners = [one_shot] if generation is None else [one_shot, generation]
-        turns = tuple(Turn(name, planner) for planner in planners)
-        for turn in turns:
-            loop.add(turn)
-        following = generation and FollowingScheduler(generation, one_shot, loop.changing)
-        self._models[name] = _Model(name, loop, one_shot, generation, following, turns, limits)
-        self._not_ready.pop(name, None)
+        self._start(name, runner, limits, device, generation, edition)
+
+    def serves(self, name: str) -> bool:
+        """Whether new jobs of a model are admitted."""
+        return name in self._models
+
+    def replace_model(
+        self,
+        name: str,
+        runner: OneShotRunner,
+        limits: EngineLimits,
+        device: str = "cpu",
+        generation: Scheduler[GenerationJob] | None = None,
+        edition: int = 1,
+    ) -> None:
+        """Serve another edition of a model from now on, where it is served beside the one before.
+
+        Jobs of that, also those still to come that were made for it, run until it is removed.
+        """
+        self._require_open()
+        old = self._models.get(name)
+        self._start(name, runner, limits, device, generation, edition)
+        if old is not None:
+            self._replaced[name, old.edition] = old
+
+    def remove_replaced(self, name: str, edition: int, error: PrimaseError | None = None) -> None:
+        """Stop serving an edition that was replaced; its open jobs end as with `remove_model`."""
+        if (model := self._replaced.pop((name, edition), None)) is not None:
+            self._remove(model, error)
 
     def remove_model(self, name: str, error: PrimaseError | None = None) -> None:
         """Stop serving a model; its open jobs end with `error`, or ModelNotReady."""
-        model = self._models.pop(name)
-        for turn in model.turns:
-            model.loop.remove(turn)
-        self._fail_open(error or ModelNotReady(f"model {name!r} was taken out of service"), name)
+        self._remove(self._models.pop(name), error)
 
     def refuse_model(self, name: str, why: str) -> None:
         """Answer ModelNotReady for a model that is loading or failed to load, until it is added."""
         self._not_ready[name] = why
 
+    def forget_model(self, name: str) -> None:
+        """Answer UnknownModel for one that was refused."""
+        self._not_ready.pop(name, None)
+
     def queue_state(self, name: str) -> QueueState:
-        model = self._model(name)
-        with model.loop.changing():
-            state = model.one_shot.state
-            return state.with_other(model.generation.state) if model.generation else state
+        state = self._state(self._model(name))
+        for (replaced, _), model in tuple(self._replaced.items()):
+            if replaced == name:
+                state = state.with_other(self._state(model))
+        return state
 
     def submit(self, job: Job | GenerationJob) -> LocalTicket:
         self._require_open()
-        model = self._model(job.model)
+        model = self._model(job.model, job.edition)
         if isinstance(job, Job):
             return self._admit(job, model, model.one_shot)
         if model.following is None:
@@ -112,12 +137,34 @@ class LocalEngine:
 
     async def close(self) -> None:
         self._is_closed = True
-        self._fail_open(ShuttingDown("the server is stopping"))
+        for submission in tuple(self._open):
+            submission.ticket.fail(ShuttingDown("the server is stopping"))
         loops = self._device_loops.values()
         await asyncio.gather(*(asyncio.to_thread(loop.stop) for loop in loops))
 
+    def _start(
+        self,
+        name: str,
+        runner: OneShotRunner,
+        limits: EngineLimits,
+        device: str,
+        generation: Scheduler[GenerationJob] | None,
+        edition: int,
+    ) -> None:
+        loop = self._device_loop(device)
+        one_shot = OneShotScheduler(runner, limits)
+        planners = [one_shot] if generation is None else [one_shot, generation]
+        turns = tuple(Turn(name, planner) for planner in planners)
+        for turn in turns:
+            loop.add(turn)
+        following = generation and FollowingScheduler(generation, one_shot, loop.changing)
+        self._models[name] = _Model(
+            name, edition, loop, one_shot, generation, following, turns, limits
+        )
+        self._not_ready.pop(name, None)
+
     def _admit(self, job: JobT, model: _Model, scheduler: Scheduler[JobT]) -> LocalTicket:
-        submission = Submission(model.name, scheduler, model.loop, self._end)
+        submission = Submission(model.name, model.edition, scheduler, model.loop, self._end)
         try:
             if job.quotas is not None:
                 submission.share = job.quotas.take(tokens_in_all(job))
@@ -141,18 +188,32 @@ class LocalEngine:
             self._is_idle.set()
         self._observer.job_ended(submission.model, error, time.monotonic() - submission.submitted_s)
 
-    def _fail_open(self, error: PrimaseError, model: str | None = None) -> None:
+    def _remove(self, model: _Model, error: PrimaseError | None) -> None:
+        for turn in model.turns:
+            model.loop.remove(turn)
+        name = model.name
+        why = error or ModelNotReady(f"model {name!r} was taken out of service")
         for submission in tuple(self._open):
-            if model in (None, submission.model):
-                submission.ticket.fail(error)
+            if (submission.model, submission.edition) == (name, model.edition):
+                submission.ticket.fail(why)
+
+    def _state(self, model: _Model) -> QueueState:
+        with model.loop.changing():
+            state = model.one_shot.state
+            return state.with_other(model.generation.state) if model.generation else state
 
     def _require_open(self) -> None:
         if self._is_closed:
             raise ShuttingDown("the server is stopping")
 
-    def _model(self, name: str) -> _Model:
-        if name in self._models:
-            return self._models[name]
+    def _model(self, name: str, edition: int = 0) -> _Model:
+        current = self._models.get(name)
+        if current is not None and edition in (0, current.edition):
+            return current
+        if (name, edition) in self._replaced:
+            return self._replaced[name, edition]
+        if current is not None:
+            raise ModelNotReady(f"model {name!r} was reloaded meanwhile", RESTART_RETRY_S)
         if name in self._not_ready:
             raise ModelNotReady(f"model {name!r}: {self._not_ready[name]}")
         raise UnknownModel(name, tuple(self._models))
@@ -192,6 +253,9 @@ class LocalEngine:
             self._observer.step_finished(report.model, seen)
 
     def _lose(self, turn: Turn) -> None:
+        for (name, edition), replaced in tuple(self._replaced.items()):
+            if turn in replaced.turns:
+                self.remove_replaced(name, edition, InternalError("the model failed"))
         model = self._models.get(turn.model)
         if model is not None and turn in model.turns:
             self.refuse_model(turn.model, "it failed and waits to be loaded again")
@@ -200,9 +264,13 @@ class LocalEngine:
 
     def _lose_device(self, device: str) -> None:
         loop = self._device_loops.pop(device)
+        why = "its device had to be started again"
+        for (name, edition), model in tuple(self._replaced.items()):
+            if model.loop is loop:
+                error = ModelNotReady(f"model {name!r}: {why}", RESTART_RETRY_S)
+                self.remove_replaced(name, edition, error)
         lost = [model.name for model in self._models.values() if model.loop is loop]
         for name in lost:
-            why = "its device had to be started again"
             self.refuse_model(name, why)
             self.remove_model(name, ModelNotReady(f"model {name!r}: {why}", RESTART_RETRY_S))
         self._observer.device_ended(lost)

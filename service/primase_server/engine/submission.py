@@ -17,8 +17,11 @@ OnEnd = Callable[["Submission", PrimaseError | None], None]
 class Submission:
     """Keeps the ticket: passes on what was read and given up, and watches the deadline."""
 
-    def __init__(self, model: str, planner: Planner, loop: DeviceLoop, on_end: OnEnd) -> None:
+    def __init__(
+        self, model: str, edition: int, planner: Planner, loop: DeviceLoop, on_end: OnEnd
+    ) -> None:
         self.model = model
+        self.edition = edition
         self.share: Share = NoShare()
         self.submitted_s = time.monotonic()
         self.ticket = LocalTicket(self)

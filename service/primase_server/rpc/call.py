@@ -48,7 +48,8 @@ class Spent:
 class Call:
     """Identity, clock and outcome of one call. `outcome` is `OK` or an error reason.
 
-    model: the configured name of the one that is asked, once it is found. admitted_s: from the
+    model: the configured name of the one that is asked, once it is found. edition: of the model's
+    weights that the whole call is answered from. admitted_s: from the
     call's arrival until its work was in the queue. first_token_s: until its first token was there.
     """
 
@@ -59,10 +60,12 @@ class Call:
     outcome: str = OK
     is_precision_unverified: bool = False
     model: str = ""
+    edition: int = 0
     admitted_s: float = 0.0
     spent: Spent | None = None
     first_token_s: float | None = None
     caller: Caller = ANONYMOUS
+    _held: ServedModel | None = None
 
     @classmethod
     def of(cls, method: str, context: Context) -> "Call":
@@ -113,6 +116,18 @@ class Call:
         if self.is_precision_unverified:
             await self.context.send_initial_metadata((PRECISION_UNVERIFIED,))
 
+    def hold(self, served: ServedModel) -> None:
+        """Keep the weights that answer now until the call has ended, whatever comes after them."""
+        self.release()
+        self._held, self.edition = served, served.edition
+        served.calls.begin(served.edition)
+
+    def release(self) -> None:
+        """The call needs no weights any more."""
+        if self._held is not None:
+            self._held.calls.end(self.edition)
+            self._held = None
+
     @property
     def deadline_s(self) -> float | None:
         """The caller's deadline on the clock of `time.monotonic`, or None where it set none."""
@@ -140,6 +155,7 @@ def ready(registry: Registry, name: str, kind: type[T]) -> tuple[ServedModel, T]
     call = current_call()
     call.model = registry.find(name).name
     served, runner = registry.ready(name, kind)
+    call.hold(served)
     if served.precision_doubt:
         call.is_precision_unverified = True
     return served, runner

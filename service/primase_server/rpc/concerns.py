@@ -107,6 +107,15 @@ async def errors_as_status(call: Call) -> AsyncIterator[None]:
         await _abort(call, InternalError("the server failed on this request; its log says why"))
 
 
+@asynccontextmanager
+async def released(call: Call) -> AsyncIterator[None]:
+    """Let go of the weights that the call was answered from."""
+    try:
+        yield
+    finally:
+        call.release()
+
+
 async def _abort(call: Call, error: PrimaseError) -> None:
     call.outcome = reason_of(error)
     status = to_status(error, call.request_id)
@@ -197,7 +206,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, data: bytes, parse: Parse, context: Context
     ) -> AsyncIterator[Message]:
         call = begin_call(method, context)
-        async with logged(call, self._observer), errors_as_status(call):
+        async with logged(call, self._observer), errors_as_status(call), released(call):
             call.context.set_trailing_metadata((call.request_id_header,))
             admit(call, self._gate)
             request = parsed(data, parse)

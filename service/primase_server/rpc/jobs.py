@@ -67,7 +67,9 @@ async def outcomes(
     """
     call = current_call()
     caller = call.caller
-    job = Job(model, call.request_id, items, caller.flow, call.deadline_s, caller.quotas)
+    job = Job(
+        model, call.request_id, items, caller.flow, call.deadline_s, caller.quotas, call.edition
+    )
     ticket = engine.submit(job)
     call.note_admitted()
     try:
