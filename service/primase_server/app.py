@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,8 +21,11 @@ from primase_server.metrics.metrics import Metrics
 from primase_server.rpc.concerns import CallObserver, CallObservers
 from primase_server.rpc.server import build_server, finish, listen
 from primase_server.screening.screening import ScreeningObserver
-from primase_server.settings import Listen, Settings
+from primase_server.settings import RAY, Listen, Settings
 from primase_server.tracing import CallTracing
+
+if TYPE_CHECKING:
+    from primase_server.cluster.host import ClusterHost
 
 log = structlog.get_logger()
 
@@ -46,7 +51,7 @@ class App:
         if settings.telemetry.otlp_endpoint:
             self._tracing = CallTracing(provider("primase", settings.telemetry.otlp_endpoint))
             observers.append(self._tracing)
-        self.host = LocalHost(settings, watching, screened)
+        self.host = host_of(settings, watching, screened)
         if settings.telemetry.metrics is not None:
             metrics.watch(self.host.registry, self.host.engine)
         keys_file = settings.access.keys_file
@@ -126,6 +131,18 @@ class App:
         )
         self.rest_port = self._gateway.port
         await self._gateway.start()
+
+
+def host_of(
+    settings: Settings, watching: Sequence[EngineObserver], screened: ScreeningObserver | None
+) -> "LocalHost | ClusterHost":
+    """Where the models run. Raises ImportError where that wants Ray, which is not installed."""
+    if settings.engine == RAY:
+        # Ray is an extra, and takes a second to import.
+        from primase_server.cluster.host import ClusterHost
+
+        return ClusterHost(settings)
+    return LocalHost(settings, watching, screened)
 
 
 async def serve(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from primase_server.cluster_options import cluster_options, require_cluster
 from primase_server.keys_command import KEYS_FILE_HELP
 from primase_server.logs import FORMATS, configure_logs
 from primase_server.pulling import bring, weights_dir_option
@@ -19,10 +20,14 @@ from primase_server.settings import (
     CPU_LINEAR,
     DATA_TYPES,
     DEMO_MODELS,
+    ENGINES,
     FLOAT32,
     GPU_BATCH_TOKENS,
     HUB,
+    LOCAL,
+    RAY,
     Access,
+    Cluster,
     Limits,
     Listen,
     ModelSettings,
@@ -177,6 +182,15 @@ dtype_option = click.option(
     type=click.IntRange(1),
     help="Most memory for samples that are not screened yet, over all calls.",
 )
+@click.option(
+    "--engine",
+    default=LOCAL,
+    show_default=True,
+    type=click.Choice(ENGINES),
+    help="Where models run: local is this process, ray are replicas on the machines of a Ray "
+    "cluster. Wants the extra `ray`.",
+)
+@cluster_options
 @device_option
 @dtype_option
 @click.option(
@@ -192,7 +206,10 @@ dtype_option = click.option(
     help="How a CPU multiplies in float32; int8 is faster and rounds. See docs/parity.md.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1), help="CPU threads of the model. [default: cores less one]"
+    "--threads",
+    type=click.IntRange(1),
+    help="CPU threads of the model; with --engine ray each replica has as many as its CPUs.  "
+    "[default: cores less one]",
 )
 @click.option(
     "--max-residues",
@@ -296,6 +313,8 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    engine: str,
+    cluster: Cluster,
     screener_command: str,
     screener_target: str,
     screener_ca: Path | None,
@@ -362,6 +381,8 @@ def serve(
                 screener_max_held_bytes,
             )
         ),
+        engine=engine,
+        cluster=cluster,
         device=device,
         dtype=dtype,
         cpu_linear=cpu_linear,
@@ -375,6 +396,8 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     )
+    if engine == RAY:
+        require_cluster(cluster, {model.name for model in settings.models})
     if pull:
         _pull(settings)
     _serve(settings)

@@ -146,7 +146,7 @@ class Telemetry:
 
 LOCAL, RAY = "local", "ray"
 ENGINES = (LOCAL, RAY)
-"""Where models run: in the server's own process, or as replicas on the machines of a Ray cluster."""
+"""Where models run: in the server's process, or as replicas on the machines of a Ray cluster."""
 
 
 @dataclass(frozen=True)

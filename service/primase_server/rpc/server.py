@@ -10,10 +10,9 @@ from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
 from primase.progen2.v1 import progen2_service_pb2_grpc
-from primase_server.access.gate import Gate
 from primase_server.engine.engine import Engine
 from primase_server.models.registry import Registry
-from primase_server.rpc.concerns import CallObserver, EdgeInterceptor
+from primase_server.rpc.concerns import CallObserver, Doorkeeper, EdgeInterceptor
 from primase_server.rpc.esm2_service import Esm2Servicer
 from primase_server.rpc.evo2_service import Evo2Servicer
 from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE
@@ -33,7 +32,7 @@ def build_server(
     models: Answering,
     limits: Limits,
     observer: CallObserver | None = None,
-    gate: Gate | None = None,
+    gate: Doorkeeper | None = None,
 ) -> grpc.aio.Server:
     """A server that answers for these models; it is not listening yet."""
     server = grpc.aio.server(
