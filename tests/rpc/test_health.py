@@ -1,17 +1,21 @@
 """Health says what answers, service by service, until the server withdraws."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
+from unittest.mock import Mock
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from primase_server import hosting
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
-from primase_server.models.registry import ServedModel
+from primase_server.models.registry import Registry, ServedModel
+from primase_server.rpc.health import Health
 from primase_server.settings import ModelSettings, Settings
 from tests.health import NOT_SERVING, SERVING, health
 from tests.rpc.esm2 import encode_request
@@ -83,3 +87,60 @@ def test_one_failed_model_is_not_all_well() -> None:
     with serving(replace(SETTINGS, models=models)) as live:
         assert health(live.channel) == NOT_SERVING
         assert health(live.channel, MODELS) == SERVING
+
+
+# One model
+
+
+def test_each_model_has_a_health_of_its_own_by_all_its_names() -> None:
+    models = (ModelSettings("good", "fixture", ("Other",)), ModelSettings("esm2-3b", "/nowhere"))
+    with serving(replace(SETTINGS, models=models)) as live:
+        names = ("good", "other", "esm2-3b")
+        told = [health(live.channel, f"primase.models/{name}") for name in names]
+        assert told == [SERVING, SERVING, NOT_SERVING]
+        with pytest.raises(grpc.RpcError) as refused:
+            health(live.channel, "primase.models/nobody")
+        assert cast(grpc.Call, refused.value).code() is grpc.StatusCode.NOT_FOUND
+        live.run(live.app.host.health.withdraw())
+        assert health(live.channel, "primase.models/good") == NOT_SERVING
+
+
+def test_who_watches_a_model_hears_of_it_from_before_it_is_there_until_it_is_gone() -> None:
+    async def watched() -> list[int]:
+        registry = Registry(())
+        told = Health(registry)
+        answers = told.servicer.Watch(HealthCheckRequest(service="primase.models/late"), Mock())
+        late = ServedModel("late", "esm2", "")
+        heard = [(await anext(answers)).status]
+        registry.add(late)
+        await told.update()
+        heard.append((await anext(answers)).status)
+        late.set_ready(Mock())
+        await told.update()
+        heard.append((await anext(answers)).status)
+        registry.remove(late)
+        await told.update()
+        heard.append((await anext(answers)).status)
+        return heard
+
+    unknown = HealthCheckResponse.SERVICE_UNKNOWN
+    assert asyncio.run(watched()) == [unknown, NOT_SERVING, SERVING, unknown]
+
+
+def test_all_together_do_not_wait_for_a_model_that_is_loaded_meanwhile() -> None:
+    async def asked() -> list[bool]:
+        registry = Registry((ServedModel("first", "esm2", ""),))
+        registry.find("first").set_ready(Mock())
+        late = ServedModel("late", "esm2", "", is_awaited=False)
+        registry.add(late)
+        told = Health(registry)
+        services = ("", ESM2, "primase.models/late")
+        asks = [HealthCheckRequest(service=service) for service in services]
+        before = [(await told.servicer.Check(ask, Mock())).status for ask in asks]
+        late.set_ready(Mock())
+        late.set_failed("it failed while it ran")
+        await told.update()
+        after = [(await told.servicer.Check(ask, Mock())).status for ask in asks]
+        return [status == SERVING for status in (*before, *after)]
+
+    assert asyncio.run(asked()) == [True, True, False, False, False, False]
