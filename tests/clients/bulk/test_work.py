@@ -1,6 +1,5 @@
 """What one process of Ray does, without Ray."""
 
-from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,7 +16,7 @@ from primase.bulk.source import FastaSource
 from primase.cli.connection import Connection
 from primase.cli.encode_task import EncodeTask
 from primase.cli.score_task import score_task
-from primase.client import Client
+from primase.client import Client, connect
 from primase.models.v1.model_service_pb2 import Layer, Model
 from tests.clients.cli.answers import EveryAnswer
 from tests.clients.scripted import Manner, Responses, abort, at_once, serving, status
@@ -29,10 +28,14 @@ TASK_OF = partial(tasks.scores, task_of=partial(score_task, **SCORES))
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC does not ask again by itself."""
+
+    def client(connection: Connection) -> Client:
+        return connect(connection.server, retry=None)
+
+    monkeypatch.setattr(work, "_client", client)
     monkeypatch.setattr(work, "_FIRST_WAIT_S", 0.001)
-    yield
-    work._client.cache_clear()
 
 
 def blocks(tmp_path: Path, content: str, done: bytes = bytes(9), **options: Any) -> list[pa.Table]:
@@ -103,8 +106,7 @@ def test_chunks_that_are_done_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_server_that_takes_no_work_is_asked_again(tmp_path: Path) -> None:
-    # gRPC itself asks five times before anybody here is told.
-    [answer] = answers(tmp_path, blocks(tmp_path, ">a\nM\n"), refusing(7))
+    [answer] = answers(tmp_path, blocks(tmp_path, ">a\nM\n"), refusing(3))
     assert answer["problem"] == [""]
     assert answer["entry"][0]["num_records"] == 1
 
