@@ -7,7 +7,14 @@ from click.testing import CliRunner
 
 from primase_server import commands
 from primase_server.commands import serve
-from primase_server.settings import DEMO_MODELS, Access, ModelSettings, Settings, Tls
+from primase_server.settings import (
+    DEMO_MODELS,
+    Access,
+    ModelSettings,
+    Screening,
+    Settings,
+    Tls,
+)
 
 
 def settings_of(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environment: str) -> Settings:
@@ -95,3 +102,38 @@ def test_what_does_not_go_together(tmp_path: Path, arguments: tuple[str, ...], w
     ran = CliRunner().invoke(serve, ["--demo", *given], prog_name="primase")
     assert ran.exit_code == 2
     assert why in " ".join(ran.output.replace("│", " ").split())
+
+
+def test_a_screener_is_a_program_without_a_shell_or_a_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert settings_of(monkeypatch, "--demo").screening == Screening()
+    program = "--screener-command=screen --list 'a b.txt' $HOME"
+    found = settings_of(monkeypatch, "--demo", program, "--screener-timeout-s=3")
+    assert found.screening == Screening(("screen", "--list", "a b.txt", "$HOME"), timeout_s=3.0)
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    service = ("--screener-target=screener:9000", f"--screener-ca={ca}")
+    limits = ("--screener-in-flight=2", "--screener-max-held-bytes=1000")
+    found = settings_of(monkeypatch, "--demo", *service, *limits)
+    assert found.screening == Screening(
+        target="screener:9000", ca=ca, max_in_flight=2, max_held_bytes=1000
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--screener-command=a", "--screener-target=b:1"), "one or the other"),
+        (("--screener-command='",), "No closing quotation"),
+        (("--screener-ca=FILE",), "--screener-ca needs --screener-target"),
+        (("--screener-target=b:1", "--screener-cert=FILE"), "go together"),
+    ],
+)
+def test_half_a_screener_is_refused(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.pem"
+    path.touch()
+    given = [argument.replace("FILE", str(path)) for argument in arguments]
+    ran = CliRunner().invoke(serve, ["--demo", *given])
+    assert ran.exit_code == 2
+    assert told in ran.output
