@@ -35,6 +35,16 @@ def test_the_list_tells_no_secret(tmp_path: Path) -> None:
     ]
 
 
+def test_a_key_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    key = run("new", "--name", "lab", path=path).output.strip()
+    other = run("new", "--name", "ops", path=path).output.strip()
+    assert run("remove", "lab", path=path).exit_code == 0
+    keys = Keys(path)
+    assert keys.find(key) is None
+    assert keys.find(other) is not None
+
+
 def test_what_cannot_be_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     run("new", "--name", "lab", path=path)
@@ -42,6 +52,7 @@ def test_what_cannot_be_is_a_sentence(tmp_path: Path) -> None:
         (("new", "--name", "lab"), "there is a key 'lab' already"),
         (("new", "--name", "a b"), "name must be 1 to 64"),
         (("new", "--name", "b", "--scope", "root"), "'root' is not one of"),
+        (("remove", "other"), "there is no key 'other'"),
     ):
         refused = run(*arguments, path=path)
         assert refused.exit_code != 0

@@ -15,9 +15,9 @@ KEYS_FILE_HELP = "TOML, an entry a key; `primase keys new` adds to it."
 
 @click.group()
 def keys() -> None:
-    """Make and list the keys that callers need.
+    """Make, list and take back the keys that callers need.
 
-    To take a key back, delete its entry from the file; a running server sees that within a second.
+    A running server sees a change of the file within a second.
     """
 
 
@@ -75,6 +75,20 @@ def list_keys(keys_file: Path) -> None:
     for entry in _entries(keys_file):
         quotas = [f"{quota}={n}" for quota, n in asdict(entry.limits).items() if n is not None]
         click.echo("\t".join([entry.name, ",".join(entry.scopes), *quotas]))
+
+
+@keys.command()
+@keys_file_option
+@click.argument("name")
+def remove(keys_file: Path, name: str) -> None:
+    """Take the key of that name back.
+
+    A running server lets it in no more within a second; calls in flight are finished.
+    """
+    try:
+        file_of_keys.remove(keys_file, name)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _new(path: Path, name: str, scopes: tuple[str, ...], limits: QuotaLimits) -> str:

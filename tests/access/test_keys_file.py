@@ -24,6 +24,35 @@ def test_an_entry_comes_back_as_it_was_put(tmp_path: Path) -> None:
     assert keys_file.parse(path.read_text()) == (first, second)
 
 
+def test_an_entry_is_taken_out_and_all_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    other = SOUND.replace("lab", "other").replace("ab", "cd")
+    path.write_text(f"# ours\n\n{SOUND}# of the lab\n\n {other}# the last\n")
+    keys_file.remove(path, "lab")
+    assert path.read_text() == f"# ours\n\n {other}# the last\n"
+    keys_file.remove(path, "other")
+    assert keys_file.parse(path.read_text()) == ()
+    with pytest.raises(ValueError, match="there is no key 'lab'"):
+        keys_file.remove(path, "lab")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [found.name for found in tmp_path.iterdir()] == ["keys.toml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'keys = [{name = "lab", SHA, scopes = ["infer"]}, {name = "ops", SHA, scopes = ["admin"]}]',
+        SOUND.replace("keys", '"keys"') + SOUND.replace("keys", '"keys"').replace("lab", "ops"),
+    ],
+    ids=["one line", "in quotes"],
+)
+def test_what_is_written_otherwise_keeps_its_meaning(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text.replace("SHA", f'sha256 = "{DIGEST}"'))
+    keys_file.remove(path, "lab")
+    assert [entry.name for entry in keys_file.parse(path.read_text())] == ["ops"]
+
+
 def test_the_file_is_its_owners_alone_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     path.write_text("# ours\n")

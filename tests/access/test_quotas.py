@@ -98,6 +98,63 @@ def test_no_minute_has_more_than_twice_its_tokens(
         assert recent <= 2 * per_minute
 
 
+def test_what_was_not_drawn_comes_back_at_the_end() -> None:
+    books = quotas(Clock(), per_minute=600)
+    share = books.take(600)
+    with pytest.raises(QuotaExceeded):
+        books.take(1)
+    share.end(500)
+    share.end(500)
+    with pytest.raises(QuotaExceeded, match="500 are left"):
+        books.take(501)
+    books.take(500)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(1, 120), st.floats(0, 30), st.integers(0, 150), st.booleans())
+    ),
+    per_minute=st.integers(60, 120),
+)
+def test_nobody_is_given_back_more_than_was_taken(
+    steps: list[tuple[int, float, int, bool]], per_minute: int
+) -> None:
+    """What is kept of all jobs never passes a full bucket and what has flowed in since."""
+    clock = Clock()
+    books = quotas(clock, per_minute=per_minute)
+    begun_s = clock.now_s
+    running: list[tuple[KeyShare, int]] = []
+    kept = 0
+    for num_tokens, wait_s, num_unused, is_newest in steps:
+        clock.now_s += wait_s
+        try:
+            running.append((books.take(num_tokens), num_tokens))
+            kept += num_tokens
+        except (QuotaExceeded, RequestTooLarge):
+            if running:
+                share, taken_tokens = running.pop(-1 if is_newest else 0)
+                share.end(num_unused)
+                share.end(num_unused)
+                kept -= min(num_unused, taken_tokens)
+        assert kept <= per_minute * (1 + (clock.now_s - begun_s) / 60) + 1e-6
+    for share, _ in running:
+        share.end()
+    assert books.concurrent_tokens == 0
+
+
+def test_a_new_bucket_is_not_filled_by_jobs_of_the_old() -> None:
+    books = quotas(Clock(), per_minute=100)
+    old = books.take(100)
+    books.change(QuotaLimits())
+    unlimited = books.take(1000)
+    books.change(QuotaLimits(tokens_per_minute=100))
+    books.take(100)
+    for share in (old, unlimited):
+        share.end(100)
+    with pytest.raises(QuotaExceeded, match="0 are left"):
+        books.take(1)
+
+
 def test_a_key_keeps_its_books_when_the_file_changes(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "k"
     key = add_key(path, "lab", limits=QuotaLimits(600, 500))

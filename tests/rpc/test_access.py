@@ -1,8 +1,10 @@
 """Keys, seen from the other end of a real connection."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -11,20 +13,28 @@ from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import primase
+from primase.admin.v1 import admin_service_pb2 as admin_pb
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb
 from primase.evo2.v1 import evo2_service_pb2 as evo2_pb
 from primase.exceptions import Unauthenticated
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.progen2.v1 import progen2_service_pb2 as progen2_pb
+from primase_server.access import keys as access_keys
+from primase_server.access import keys_file
 from primase_server.access.quotas import UNLIMITED, QuotaLimits
 from primase_server.settings import Access
 from tests.access.keys import add_key
+from tests.conditions import until
 from tests.health import SERVING, health
 from tests.rpc.esm2 import MODEL, UBIQUITIN, encode_request, long_protein, stream_request
+from tests.rpc.evo2_generation import options as evo2_options
+from tests.rpc.evo2_generation import request as evo2_request
+from tests.rpc.evo2_generation import stream_request as evo2_stream_request
 from tests.rpc.live import SETTINGS, Live, detail, refusal, serving
 from tests.rpc.progen2 import request as progen2_request
 
 SERVICES = (
+    admin_pb.DESCRIPTOR.services_by_name["AdminService"],
     models_pb.DESCRIPTOR.services_by_name["ModelService"],
     esm2_pb.DESCRIPTOR.services_by_name["Esm2Service"],
     evo2_pb.DESCRIPTOR.services_by_name["Evo2Service"],
@@ -93,7 +103,7 @@ def test_reflection_wants_a_key_and_health_does_not(guarded: Guarded) -> None:
     refused = refusal(lambda: stub.ServerReflectionInfo(iter([request]), timeout=30))
     assert refused.reason == "UNAUTHENTICATED"
     [answer] = stub.ServerReflectionInfo(iter([request]), timeout=30, metadata=bearer(guarded.key))
-    assert len(answer.list_services_response.service) >= 6
+    assert len(answer.list_services_response.service) >= 7
     assert health(guarded.live.channel) == SERVING
 
 
@@ -127,6 +137,7 @@ def rationed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, d
         "minute": QuotaLimits(tokens_per_minute=100),
         "once": QuotaLimits(concurrent_tokens=80_100),
         "few": QuotaLimits(concurrent_tokens=100),
+        "drawing": QuotaLimits(tokens_per_minute=1000),
         "free": UNLIMITED,
     }
     keys = {name: add_key(path, name, limits=limit) for name, limit in limits.items()}
@@ -193,6 +204,46 @@ def test_what_a_follow_up_may_need_is_counted(rationed: tuple[Live, dict[str, st
     assert refused.reason == "REQUEST_TOO_LARGE"
     request.options.include_likelihood = False
     assert live.progen2.Generate(request, metadata=bearer(keys["few"])).samples
+
+
+def test_what_was_not_drawn_is_given_back(rationed: tuple[Live, dict[str, str]]) -> None:
+    """Of 10 bases of a prompt and 900 that may come, one is drawn: it is a stop sequence."""
+    live, keys = rationed
+    options = evo2_options(900, stop_sequences=["A", "C", "G", "T"], alphabet="ACGT")
+    request = evo2_request("ACGTACGTAC", options=options)
+    for _ in range(5):
+        [sample] = live.evo2.Generate(request, metadata=bearer(keys["drawing"])).samples
+        assert len(sample.tokens.text) == 1
+    too_many = evo2_request("ACGTACGTAC", options=evo2_options(990))
+    refused = refusal(lambda: live.evo2.Generate(too_many, metadata=bearer(keys["drawing"])))
+    [left] = [int(n) for n in re.findall(r"(\d+) are left", refused.message)]
+    # 1000 - 5 * (10 + 1), and what has flowed in since, of which a second brings 17
+    assert 945 <= left < 1000
+
+
+def test_a_key_that_is_taken_back_ends_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_keys, "RELOAD_S", 0.05)
+    path = tmp_path / "keys.toml"
+    key, other = (add_key(path, name) for name in ("lab", "ops"))
+    with serving(replace(SETTINGS, access=Access(path))) as live:
+        request = evo2_stream_request("ACGT", options=evo2_options(500))
+        stream = live.evo2.StreamGenerate(request, metadata=bearer(key))
+        begun = next(stream)
+        keys_file.remove(path, "lab")
+
+        def is_refused() -> bool:
+            try:
+                encode(live, encode_request("MKT"), key)
+            except grpc.RpcError as error:
+                return cast(grpc.Call, error).code() is grpc.StatusCode.UNAUTHENTICATED
+            return False
+
+        until(is_refused, 10)
+        encode(live, encode_request("MKT"), other)
+        assert begun.HasField("started")
+        assert [m.WhichOneof("event") for m in stream][-1] == "finished"
 
 
 def encode(live: Live, request: esm2_pb.EncodeRequest, key: str) -> None:

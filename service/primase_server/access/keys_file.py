@@ -19,7 +19,7 @@ import re
 import secrets
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ KEY_PREFIX = "primase_"
 KEY_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+ENTRY = re.compile(r"^(?=[ \t]*\[\[[ \t]*keys[ \t]*\]\])", re.MULTILINE)
+"""Where an entry begins."""
+
 FIELDS = ("name", "sha256", "scopes")
 QUOTAS = ("tokens_per_minute", "concurrent_tokens")
 
@@ -111,6 +114,35 @@ def append(path: Path, entry: KeyEntry) -> None:
         if text:
             text = text.rstrip("\n") + "\n\n"
         _replace(path, text + entry.toml())
+
+
+def remove(path: Path, name: str) -> None:
+    """Take an entry out of the file; whole or not at all, and all else in it stays as it is.
+
+    Raises ValueError where no key has the name or the file is wrong, OSError where it cannot be
+    written.
+    """
+    with _locked(path.parent):
+        text = path.read_text()
+        entries = parse(text)
+        kept = tuple(entry for entry in entries if entry.name != name)
+        if kept == entries:
+            raise ValueError(f"there is no key {name!r}")
+        number = next(i for i, entry in enumerate(entries) if entry.name == name)
+        _replace(path, _without(text, number, kept))
+
+
+def _without(text: str, number: int, kept: Sequence[KeyEntry]) -> str:
+    """The text of a file without an entry, by its number from 0; `kept` are the others."""
+    before, *tables = ENTRY.split(text)
+    del tables[number : number + 1]
+    rest = "".join([before, *tables])
+    try:
+        is_right = parse(rest) == tuple(kept)
+    except ValueError:
+        is_right = False
+    # of entries that are written in another way than by us only their meaning is kept
+    return rest if is_right else "\n".join(entry.toml() for entry in kept)
 
 
 def _entry(number: int, table: object) -> KeyEntry:

@@ -1,8 +1,8 @@
 """How much one key may have: tokens per minute, and tokens at once.
 
 Tokens per minute are a bucket that holds those of one minute and fills up steadily; a job takes its
-tokens when it is admitted, those that it may generate included. A job's tokens are had at once from
-its admission to its end.
+tokens when it is admitted, those that it may generate included, and gives back at its end what it
+did not generate. A job's tokens are had at once from its admission to its end.
 """
 
 import time
@@ -38,6 +38,7 @@ class KeyQuotas:
         self._clock = clock
         self._seen_s = clock()
         self._left = float(limits.tokens_per_minute or 0)
+        self._bucket = 0
         self.concurrent_tokens = 0
 
     def change(self, limits: QuotaLimits) -> None:
@@ -45,8 +46,12 @@ class KeyQuotas:
         self._fill()
         before = self._limits.tokens_per_minute
         now = limits.tokens_per_minute
-        if now is not None:
-            self._left = min(self._left, now) if before is not None else float(now)
+        if now is not None and before is not None:
+            self._left = min(self._left, now)
+        elif now is not None:
+            # a new bucket, of which no job has taken anything
+            self._left = float(now)
+            self._bucket += 1
         self._limits = limits
 
     def take(self, num_tokens: int) -> "KeyShare":
@@ -56,11 +61,14 @@ class KeyQuotas:
         self._require_this_minute(num_tokens)
         self._left -= num_tokens
         self.concurrent_tokens += num_tokens
-        return KeyShare(self, num_tokens)
+        return KeyShare(self, num_tokens, self._bucket)
 
-    def refill(self, num_tokens: int) -> None:
-        """Tokens that were taken are not used."""
-        self._left += num_tokens
+    def refill(self, num_tokens: int, bucket: int) -> None:
+        """Tokens that were taken from that bucket are not used."""
+        if bucket == self._bucket:
+            self._fill()
+            most = float(self._limits.tokens_per_minute or 0)
+            self._left = min(self._left + num_tokens, most)
 
     def _require_possible(self, num_tokens: int) -> None:
         for limit, what in (
@@ -106,18 +114,19 @@ class KeyQuotas:
 
 
 class KeyShare:
-    """What one job took. Both of its ends are idempotent."""
+    """What one job took, of which bucket. Both of its ends are idempotent."""
 
-    def __init__(self, quotas: KeyQuotas, num_tokens: int) -> None:
+    def __init__(self, quotas: KeyQuotas, num_tokens: int, bucket: int) -> None:
         self._quotas = quotas
         self._num_tokens = num_tokens
+        self._bucket = bucket
 
     def give_back(self) -> None:
         """The job was not admitted."""
-        self._quotas.refill(self._num_tokens)
-        self.end()
+        self.end(self._num_tokens)
 
-    def end(self) -> None:
-        """The job has ended."""
+    def end(self, num_unused: int = 0) -> None:
+        """The job has ended without so many of its tokens."""
+        self._quotas.refill(min(num_unused, self._num_tokens), self._bucket)
         self._quotas.concurrent_tokens -= self._num_tokens
         self._num_tokens = 0

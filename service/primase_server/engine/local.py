@@ -168,6 +168,8 @@ class LocalEngine:
         try:
             if job.quotas is not None:
                 submission.share = job.quotas.take(tokens_in_all(job))
+                if isinstance(job, GenerationJob):
+                    submission.max_drawn = job.num_pairs * job.max_new_tokens
             with model.loop.changing():
                 deliveries = scheduler.add(job, submission.ticket, submission.submitted_s)
         except BaseException as error:
@@ -183,7 +185,7 @@ class LocalEngine:
 
     def _end(self, submission: Submission, error: PrimaseError | None) -> None:
         self._open.remove(submission)
-        submission.share.end()
+        submission.share.end(submission.num_unused)
         if not self._open:
             self._is_idle.set()
         self._observer.job_ended(submission.model, error, time.monotonic() - submission.submitted_s)

@@ -9,8 +9,8 @@ class Share(Protocol):
     def give_back(self) -> None:
         """The job was not admitted: all is as if it had never been asked for."""
 
-    def end(self) -> None:
-        """The job has ended."""
+    def end(self, num_unused: int = 0) -> None:
+        """The job has ended without so many of its tokens."""
 
 
 class Quotas(Protocol):
@@ -26,5 +26,5 @@ class NoShare:
     def give_back(self) -> None:
         """Nothing was taken."""
 
-    def end(self) -> None:
+    def end(self, num_unused: int = 0) -> None:
         """Nothing was taken."""

@@ -15,7 +15,10 @@ OnEnd = Callable[["Submission", PrimaseError | None], None]
 
 
 class Submission:
-    """Keeps the ticket: passes on what was read and given up, and watches the deadline."""
+    """Keeps the ticket: passes on what was read and given up, and watches the deadline.
+
+    share: what the job took of its caller's quotas, with `max_drawn` tokens that it may draw.
+    """
 
     def __init__(
         self, model: str, edition: int, planner: Planner, loop: DeviceLoop, on_end: OnEnd
@@ -23,12 +26,18 @@ class Submission:
         self.model = model
         self.edition = edition
         self.share: Share = NoShare()
+        self.max_drawn = 0
         self.submitted_s = time.monotonic()
         self.ticket = LocalTicket(self)
         self._planner = planner
         self._loop = loop
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def num_unused(self) -> int:
+        """Tokens that were not drawn, until now."""
+        return max(0, self.max_drawn - self.ticket.num_drawn)
 
     def start(self, deadline_s: float | None, deliveries: Sequence[Delivery]) -> None:
         """The job is admitted; `deliveries` are known already."""

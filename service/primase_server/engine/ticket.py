@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from primase_server.engine.events import Event, Heartbeat, Tokens
+from primase_server.engine.events import Event, Finished, Heartbeat, Tokens
 from primase_server.engine.scheduler import Delivery
 from primase_server.errors import Cancelled, PrimaseError
 
@@ -26,10 +26,14 @@ class TicketKeeper(Protocol):
 
 
 class LocalTicket:
-    """For the event loop only. The scheduler bounds what is unread: it hears of every read."""
+    """For the event loop only. The scheduler bounds what is unread: it hears of every read.
+
+    num_drawn: tokens that a generation has made so far.
+    """
 
     def __init__(self, keeper: TicketKeeper) -> None:
         self._keeper = keeper
+        self.num_drawn = 0
         self._unread: deque[Delivery] = deque()
         self._unread_bytes = 0
         self._num_unread_others = 0  # that are not tokens
@@ -97,7 +101,11 @@ class LocalTicket:
             return
         self._unread.append(delivery)
         self._unread_bytes += delivery.num_bytes
-        self._num_unread_others += not isinstance(delivery.event, Tokens)
+        if isinstance(delivery.event, Tokens):
+            self.num_drawn += len(delivery.event.token_ids)
+        else:
+            self._num_unread_others += 1
+            self.num_drawn += isinstance(delivery.event, Finished) and bool(delivery.event.terminal)
         self._changed.set()
         if delivery.is_last:
             self._end()
