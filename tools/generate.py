@@ -22,7 +22,7 @@ GO_MODULE = Path("clients/go")
 GO_PLUGINS = [ROOT / ".cache/bin" / name for name in ("protoc-gen-go", "protoc-gen-go-grpc")]
 PAGE = Path("docs/contract.md")
 # What parts of the service tell each other is nobody else's.
-INTERNAL = ("primase/cluster",)
+INTERNAL = ("primase.cluster.v1",)
 PACKAGE_INIT = '"""Generated from the protos of the same name."""\n'
 
 
@@ -61,7 +61,12 @@ def _go_template() -> dict[str, object]:
     module = re.findall(r"^module (\S+)$", text, re.MULTILINE)[0]
     paths = sorted((ROOT / "protos").rglob("*.proto"))
     protos = [path.relative_to(ROOT / "protos").as_posix() for path in paths]
-    inputs = [{"directory": "protos", "exclude_paths": [f"protos/{path}" for path in INTERNAL]}]
+    inputs = [
+        {
+            "directory": "protos",
+            "exclude_paths": [f"protos/{name.replace('.', '/')}" for name in INTERNAL],
+        }
+    ]
     options = [f"module={module}", *(f"M{proto}={go_import(module, proto)}" for proto in protos)]
     plugins = [{"local": str(p), "out": str(GO_MODULE), "opt": options} for p in GO_PLUGINS]
     return {"version": "v2", "inputs": inputs, "plugins": plugins}

@@ -1,7 +1,10 @@
 """The models of a cluster as a front end has them: how they come, go, and are told of."""
 
 import asyncio
-from collections.abc import Coroutine
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Protocol
 
 import grpc
 import structlog
@@ -12,7 +15,13 @@ from primase_server.cluster.forwarding import Forwarding
 from primase_server.cluster.observer import ClusterObserver
 from primase_server.cluster.patience import Patience
 from primase_server.cluster.remote_engine import RemoteEngine
-from primase_server.cluster.replicas import ReplicaSpec, Resources
+from primase_server.cluster.replica import ReplicaDescription
+from primase_server.cluster.replicas import (
+    ReplicaFactory,
+    ReplicaHandle,
+    ReplicaSpec,
+    Resources,
+)
 from primase_server.cluster.trust import Trust
 from primase_server.loading.sources import configured
 from primase_server.models.card import ModelCard, ModelState
@@ -24,6 +33,34 @@ log = structlog.get_logger()
 
 GIB = 1 << 30
 RECONNECT_S = 2.0
+
+
+class Unreachable(Exception):
+    """There is no cluster at that address, or not yet."""
+
+
+class Machines(ReplicaFactory, Protocol):
+    """Where replicas run, and what each has told of its model."""
+
+    async def connect(self) -> None:
+        """Before anything is started. Raises Unreachable."""
+
+    async def close(self) -> None:
+        """After all has ended."""
+
+    def described(self, handle: ReplicaHandle) -> ReplicaDescription:
+        """What a replica told when it was ready."""
+
+
+MachinesOf = Callable[[Settings, Trust, RemoteEngine], Machines]
+
+
+def ray_machines(settings: Settings, trust: Trust, engine: RemoteEngine) -> Machines:
+    """Those of the Ray cluster that the settings name."""
+    # Ray takes a second to import, and is an extra.
+    from primase_server.cluster.ray_factory import RayFactory
+
+    return RayFactory(settings, trust, engine)
 
 
 class RemoteModel:
@@ -40,10 +77,13 @@ class RemoteModel:
 class ClusterHost:
     """A ModelHost whose models run as replicas on the machines of a Ray cluster."""
 
-    def __init__(self, settings: Settings, observer: ClusterObserver | None = None) -> None:
-        # Ray takes a second to import, and is an extra.
-        from primase_server.cluster.ray_factory import RayFactory
-
+    def __init__(
+        self,
+        settings: Settings,
+        observer: ClusterObserver | None = None,
+        machines: MachinesOf = ray_machines,
+        patience: Patience | None = None,
+    ) -> None:
         self.settings = settings
         self.registry = Registry(
             tuple(configured(model, settings.weights_dir) for model in settings.models)
@@ -52,11 +92,11 @@ class ClusterHost:
         trust = Trust(tls=settings.cluster.tls)
         self.engine = RemoteEngine(self.registry, settings.limits, trust, self._wake)
         self._forwarding = Forwarding(self.engine, trust.token)
-        self._factory = RayFactory(settings, trust, self.engine)
+        self.machines = machines(settings, trust, self.engine)
         self.controller = Controller(
-            self._factory,
+            self.machines,
             self.engine,
-            patience=Patience(drain_s=settings.grace_s),
+            patience=patience or Patience(drain_s=settings.grace_s),
             observer=observer,
             waiting_tokens=self.engine.waiting_tokens,
         )
@@ -89,7 +129,7 @@ class ClusterHost:
             self._starting.cancel()
             await asyncio.wait((self._starting,))
         await self.controller.stop()
-        await self._factory.close()
+        await self.machines.close()
 
     async def _start(self) -> None:
         await self._join()
@@ -98,17 +138,16 @@ class ClusterHost:
             self._serve(model)
 
     async def _join(self) -> None:
-        from primase_server.cluster.ray_factory import Unreachable
-
         while True:
             try:
-                await self._factory.connect()
+                await self.machines.connect()
             except Unreachable as error:
                 log.warning("cluster_unreachable", why=str(error))
                 for served in self.registry:
                     served.set_loading(f"the cluster is waited for: {error}")
                 await asyncio.sleep(RECONNECT_S)
             else:
+                _keep_signals()
                 return
 
     def _serve(self, model: ModelSettings) -> None:
@@ -141,7 +180,7 @@ class ClusterHost:
     def _set_ready(self, served: ServedModel) -> None:
         # The youngest has the weights that will stay.
         handle = self.engine.replicas(served.name)[-1]
-        told = self._factory.described[handle.replica_id]
+        told = self.machines.described(handle)
         if told.card is None:
             return
         loaded = RemoteModel(told.card)
@@ -157,6 +196,14 @@ class ClusterHost:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _keep_signals() -> None:
+    # Ray puts a handler of its own before ours, which writes a stack of addresses first.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if (handler := signal.getsignal(number)) is not None:
+                signal.signal(number, handler)
 
 
 def resources_of(cluster: Cluster, model: str) -> Resources:

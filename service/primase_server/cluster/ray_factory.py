@@ -4,6 +4,7 @@ Ray's calls may block, so they run on threads of their own.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from primase_server.cluster.actor import ReplicaActor
+from primase_server.cluster.host import Unreachable
 from primase_server.cluster.remote_engine import RemoteEngine
 from primase_server.cluster.replica import ReplicaDescription
 from primase_server.cluster.replicas import (
@@ -47,10 +49,6 @@ STOP_S = 2.0
 T = TypeVar("T")
 
 
-class Unreachable(Exception):
-    """There is no cluster at that address, or not yet."""
-
-
 @dataclass
 class _Started:
     """What there is of a replica, so that all of it can be freed."""
@@ -61,13 +59,10 @@ class _Started:
 
 
 class RayFactory:
-    """See ReplicaFactory. One placement group for each replica, with all of its GPUs on a machine.
-
-    described: what each replica told of its model, by its id.
-    """
+    """See Machines. One placement group for each replica, with all of its GPUs on one machine."""
 
     def __init__(self, settings: Settings, trust: Trust, engine: RemoteEngine) -> None:
-        self.described: dict[str, ReplicaDescription] = {}
+        self._described: dict[str, ReplicaDescription] = {}
         self._settings = settings
         self._trust = trust
         self._engine = engine
@@ -86,6 +81,10 @@ class RayFactory:
             await self._blocking(ray.shutdown)
         self._threads.shutdown(wait=False)
 
+    def described(self, handle: ReplicaHandle) -> ReplicaDescription:
+        """See Machines."""
+        return self._described[handle.replica_id]
+
     async def start(self, spec: ReplicaSpec, tell: Tell, died: Died) -> ReplicaHandle:
         """See ReplicaFactory."""
         replica_id = f"{spec.model}-{next(self._numbers)}"
@@ -101,7 +100,7 @@ class RayFactory:
         started.watching = asyncio.create_task(
             self._watch(handle, started.actor, died), name=f"life of {replica_id}"
         )
-        log.info("replica_ready", replica=replica_id, address=handle.address, source=spec.source)
+        log.info("replica_started", replica=replica_id, address=handle.address, source=spec.source)
         return handle
 
     async def drain(self, handle: ReplicaHandle, timeout_s: float) -> bool:
@@ -120,6 +119,8 @@ class RayFactory:
         address = self._settings.cluster.address
         if ":" in address:
             _require_answer(address)
+        # It would say that it leaves our signals alone.
+        logging.getLogger("ray._private.worker").setLevel(logging.ERROR)
         try:
             ray.init(
                 address=address,
@@ -146,7 +147,7 @@ class RayFactory:
         described: ReplicaDescription = await started.actor.start.remote()
         if described.state not in (ModelState.READY, ModelState.UNVERIFIED):
             raise ReplicaFailed(described.detail)
-        self.described[replica_id] = described
+        self._described[replica_id] = described
         return ReplicaHandle(replica_id, spec, described.address)
 
     async def _placed(self, group: PlacementGroup, wanted: Resources, tell: Tell) -> None:
@@ -194,7 +195,7 @@ class RayFactory:
 
     async def _end(self, replica_id: str) -> None:
         started = self._started.pop(replica_id, None)
-        self.described.pop(replica_id, None)
+        self._described.pop(replica_id, None)
         if started is None:
             return
         if started.watching is not None:

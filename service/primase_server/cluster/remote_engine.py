@@ -54,7 +54,7 @@ class RemoteEngine:
         self.is_closed = False
         self._limits = limits
         self._trust = trust
-        self._router = Router(chance or random.Random(), time.monotonic)
+        self.router = Router(chance or random.Random(), time.monotonic)
         self._links: dict[str, Link] = {}
         self._waiting: defaultdict[str, int] = defaultdict(int)
         self._changed = asyncio.Event()
@@ -62,19 +62,19 @@ class RemoteEngine:
     def add(self, handle: ReplicaHandle) -> None:
         """See Routes."""
         if handle.replica_id not in self._links:
-            self._links[handle.replica_id] = Link(handle, self._trust, self._router.reported)
-        self._router.add(handle)
+            self._links[handle.replica_id] = Link(handle, self._trust, self.router.reported)
+        self.router.add(handle)
         self._tell_waiting()
 
     def withdraw(self, handle: ReplicaHandle) -> None:
         """See Routes."""
-        self._router.withdraw(handle)
+        self.router.withdraw(handle)
         if handle.replica_id in self._links:
             self._links[handle.replica_id].withdraw()
 
     def load(self, handle: ReplicaHandle) -> ReplicaLoad | None:
         """See Routes."""
-        return self._router.load(handle)
+        return self.router.load(handle)
 
     async def drained(self, handle: ReplicaHandle, timeout_s: float) -> bool:
         """Wait until no call is open on a replica, at most so long; whether that is so."""
@@ -90,13 +90,13 @@ class RemoteEngine:
 
     async def forget(self, handle: ReplicaHandle) -> None:
         """It is gone, and what was open on it ends."""
-        self._router.forget(handle)
+        self.router.forget(handle)
         if (link := self._links.pop(handle.replica_id, None)) is not None:
             await link.close()
 
     def replicas(self, model: str) -> list[ReplicaHandle]:
         """Those of a model that calls may go to."""
-        return self._router.replicas(model)
+        return self.router.replicas(model)
 
     def waiting_tokens(self, model: str) -> int:
         """About so many tokens have calls that wait for a replica."""
@@ -125,7 +125,7 @@ class RemoteEngine:
             yield link
         finally:
             link.end()
-            self._router.ended(sent)
+            self.router.ended(sent)
 
     async def _chosen(
         self,
@@ -138,9 +138,9 @@ class RemoteEngine:
     ) -> Sent:
         self._require_open()
         try:
-            return self._router.choose(model.name, num_tokens, refused)
+            return self.router.choose(model.name, num_tokens, refused)
         except NoReplica:
-            if refused and self._router.replicas(model.name):
+            if refused and self.router.replicas(model.name):
                 raise
             _require_to_come(model, is_moved=is_moved)
         return await self._waited(model, num_tokens, deadline_s, is_moved=is_moved)
@@ -160,7 +160,7 @@ class RemoteEngine:
                     raise DeadlineExpired("the deadline passed while the model was being started")
                 self._require_open()
                 try:
-                    return self._router.choose(model.name, num_tokens)
+                    return self.router.choose(model.name, num_tokens)
                 except NoReplica:
                     _require_to_come(model, is_moved=is_moved)
             raise _not_ready(model)

@@ -120,3 +120,9 @@ class ReplicaServer:
         """Let calls end for so long, then end them."""
         await finish(self._server, self.host, grace_s)
         await self.host.stop()
+
+    async def abort(self) -> None:
+        """End at once, whatever is open."""
+        await self._server.stop(None)
+        await self.host.end_calls()
+        await self.host.stop()
