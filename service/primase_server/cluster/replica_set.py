@@ -41,7 +41,7 @@ class ReplicaSet:
     """Starts and retires replicas until they are as many as are desired.
 
     spec: of the replicas that are started. failure: why the last one failed, until others have run
-    well for a while. is_rolling: others are brought in their place, and who does that retires them.
+    well for a while.
     """
 
     def __init__(self, spec: ReplicaSpec, scaling: Scaling, around: Surroundings) -> None:
@@ -49,7 +49,7 @@ class ReplicaSet:
         self.members: list[Member] = []
         self.failure = ""
         self.num_failures = 0
-        self.is_rolling = False
+        self._rolling_to: ReplicaSpec | None = None
         self._around = around
         self._autoscaler = Autoscaler(scaling, _now_s())
         self._is_closed = False
@@ -96,6 +96,17 @@ class ReplicaSet:
             self.spec = spec
             self.num_failures, self.failure, self._is_doubtful = 0, "", False
             self._not_before_s = _now_s()
+        self._reconcile()
+
+    def roll_to(self, spec: ReplicaSpec | None) -> None:
+        """Let those of other specs go as soon as there are enough of this one; None ends that."""
+        self._rolling_to = spec
+        self._reconcile()
+
+    def ready_others(self) -> list[Member]:
+        """Those that take calls and are to be replaced."""
+        ready = self.in_state(ReplicaState.READY)
+        return [member for member in ready if member.spec != (self._rolling_to or self.spec)]
 
     def look(self) -> None:
         """Read the loads, decide how many are desired, and make it so."""
@@ -126,7 +137,7 @@ class ReplicaSet:
         self.members.append(member)
         return member
 
-    def least_useful(self, members: list[Member]) -> Member:
+    def _least_useful(self, members: list[Member]) -> Member:
         """Of these, one that only starts, else the one with the least to do; the youngest."""
         return min(reversed(members), key=lambda m: (m.state is ReplicaState.READY, self._work(m)))
 
@@ -157,8 +168,20 @@ class ReplicaSet:
         else:
             while len(self.staying()) < self.desired and not self._is_being_tried():
                 self.add(self.spec)
-        while len(self.staying()) > self.desired and not self.is_rolling:
-            self.least_useful(self.staying()).retire()
+        if self._rolling_to is not None:
+            self._let_others_go(self._rolling_to)
+        else:
+            while len(self.staying()) > self.desired:
+                self._least_useful(self.staying()).retire()
+
+    def _let_others_go(self, spec: ReplicaSpec) -> None:
+        """What only starts is not needed once one of `spec` takes calls; others while enough do."""
+        if any(member.spec == spec for member in self.in_state(ReplicaState.READY)):
+            for member in self.in_state(ReplicaState.STARTING):
+                if member.spec != spec:
+                    member.retire()
+            while len(self.in_state(ReplicaState.READY)) > self.desired and self.ready_others():
+                self._least_useful(self.ready_others()).retire()
 
     def _is_being_tried(self) -> bool:
         """After one that could not start, one alone shows whether others can."""
@@ -192,6 +215,9 @@ class ReplicaSet:
                 self._failed(member, member.failure)
         elif member.state is ReplicaState.READY:
             self._is_ready(member)
+            if member.spec == self._rolling_to:
+                # From now on deaths are made good, and more are started, with what loads.
+                self.switch(member.spec)
         self._reconcile()
         self._around.on_change(self.model)
 
