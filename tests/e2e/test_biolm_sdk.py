@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
 from primase.progen2_client import ProGen2
-from tests.e2e.environments import environment
+from tests.e2e.environments import foreign
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.server import Server
 
-REQUIREMENTS = Path(__file__).parent / "environments" / "biolm-sdk-1.7.0.txt"
 MODEL = "esm2-650m"
 DNA_MODEL = "evo2-1b-base"
 DNA = "ACTGACTGTTAGC"
@@ -67,7 +65,7 @@ def sdk(server: Server, tmp_path_factory: pytest.TempPathFactory) -> ForeignClie
         "BIOLM_THREADS": "2",
         "SCHEMAS_FROM": f"{server.url}/api/v3",
     }
-    python = environment("biolm-sdk-1.7.0", *REQUIREMENTS.read_text().split())
+    python = foreign("biolm-sdk-1.7.0")
     return ForeignClient(python, settings, tmp_path_factory.mktemp("biolm"))
 
 

@@ -5,16 +5,14 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.environments import environment
+from tests.e2e.environments import foreign
 from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
 from tests.e2e.server import serving
 
-REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.1.10.txt"
 DEFAULT_PORTS = (8000, 50051)
 # Of the page of ProGen2 OAS.
 PARAMS = {"temperature": 0.7, "top_p": 0.6, "num_samples": 2, "max_length": 105}
@@ -40,7 +38,7 @@ json.dump([encoded, plain, predicted, several, made], sys.stdout)
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[list[Any]]:
-    python = environment("biolmai-0.1.10", *REQUIREMENTS.read_text().split())
+    python = foreign("biolmai-0.1.10")
     for port in DEFAULT_PORTS:
         require_free(port)
     with serving("--demo", ports=()) as server:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,11 @@ import primase
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
 from primase.progen2_client import ProGen2
-from tests.e2e.environments import environment
+from tests.e2e.environments import foreign
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.proteins import DOCUMENTED, DOCUMENTED_MASKED
 from tests.e2e.server import Server, serving
 
-REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.4.0.txt"
 MODEL = "esm2-650m"
 ENCODE = f"/api/v3/{MODEL}/encode/"
 TWELVE = ["MSILV" + "KTAYIAKQRQIS"[:end] for end in range(12)]
@@ -78,7 +76,7 @@ COMMAND = "from biolmai.cli_entry import cli; cli()"
 
 @pytest.fixture(scope="module")
 def biolmai(server: Server, tmp_path_factory: pytest.TempPathFactory) -> ForeignClient:
-    python = environment("biolmai-0.4.0", *REQUIREMENTS.read_text().split())
+    python = foreign("biolmai-0.4.0")
     return ForeignClient(python, settings_for(server), tmp_path_factory.mktemp("biolmai"))
 
 

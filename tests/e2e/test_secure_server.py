@@ -12,13 +12,12 @@ import primase
 from primase import TlsOptions
 from primase.exceptions import Unauthenticated
 from tests.certificate import self_signed, shown
-from tests.e2e.environments import PROJECT, environment
+from tests.e2e.environments import PROJECT, foreign
 from tests.e2e.foreign_client import ForeignClient
 from tests.e2e.server import COMMAND, Server, serving
 from tests.outside import leave_out
 
 GRPCURL = PROJECT / ".cache" / "bin" / "grpcurl"
-REQUIREMENTS = Path(__file__).parent / "environments" / "biolmai-0.4.0.txt"
 MODEL = "esm2-650m"
 PROGRAM = f"""
 from biolmai.models import Model
@@ -119,7 +118,7 @@ def test_our_client_is_let_in_by_its_key(secure: Secure) -> None:
 def test_clients_of_the_original_are_let_in_by_a_key_for_a_token(
     secure: Secure, tmp_path: Path
 ) -> None:
-    python = environment("biolmai-0.4.0", *REQUIREMENTS.read_text().split())
+    python = foreign("biolmai-0.4.0")
     url = f"https://localhost:{secure.server.rest_port}"
     settings = {
         "BIOLMAI_BASE_API_URL": f"{url}/api/v3",

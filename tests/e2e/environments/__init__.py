@@ -11,6 +11,12 @@ CACHE = PROJECT / ".cache" / "clients"
 INSTALL_S = 240
 
 
+def foreign(name: str) -> Path:
+    """The interpreter of an environment with a client that is not ours, and what goes with it."""
+    locked = Path(__file__).with_name(f"{name}.txt").read_text().split()
+    return environment(name, "--no-deps", *locked)
+
+
 def environment(name: str, *pip_arguments: str) -> Path:
     """The interpreter of a virtual environment with what `pip install` of these gives."""
     home = CACHE / name
@@ -21,21 +27,22 @@ def environment(name: str, *pip_arguments: str) -> Path:
     with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
-            venv.create(home, clear=True, with_pip=True)
-            pip_install(home / "bin" / "python", *pip_arguments)
+            venv.create(home, clear=True)
+            pip(home / "bin" / "python", "install", *pip_arguments)
             stamp.write_text(wanted)
     return home / "bin" / "python"
 
 
-def pip_install(python: Path, *pip_arguments: str) -> None:
-    """`pip install`. AssertionError with what it said where it fails."""
-    pip(python, "install", *pip_arguments)
-
-
 def pip(python: Path, *arguments: str) -> str:
-    """What pip says. AssertionError with that where it fails."""
+    """What pip says, ours, working on the environment of `python`. AssertionError with that where
+    it fails.
+    """
+    if arguments[0] == "install":
+        # Little of it is ever imported.
+        arguments = ("install", "--no-compile", *arguments[1:])
+    ours = (sys.executable, "-m", "pip", "--python", str(python))
     ran = subprocess.run(
-        [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
+        [*ours, "--disable-pip-version-check", "--quiet", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
