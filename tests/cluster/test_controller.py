@@ -109,6 +109,8 @@ def simulated(
             await cluster.controller.stop()
         assert not cluster.fleet.replicas
         assert not cluster.routed()
+        await idle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     virtual_time.run(whole())
 

@@ -91,12 +91,11 @@ class ReplicaSet:
         self._decided(before, self._autoscaler.rescale(_now_s(), scaling))
 
     def switch(self, spec: ReplicaSpec) -> None:
-        """Start those of another spec from now on; what failed before says nothing of it."""
+        """Those that are started next are of another spec; what failed before says nothing of it."""
         if spec != self.spec:
             self.spec = spec
             self.num_failures, self.failure, self._is_doubtful = 0, "", False
             self._not_before_s = _now_s()
-        self._reconcile()
 
     def roll_to(self, spec: ReplicaSpec | None) -> None:
         """Let those of other specs go as soon as there are enough of this one; None ends that."""
