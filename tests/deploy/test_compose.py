@@ -11,9 +11,9 @@ import yaml
 from primase_gateway.health import LIVE_PATH
 from primase_gateway.nim_about import METRICS_PATH
 from primase_gateway.settings import Settings as GatewaySettings
-from primase_server.rpc.server import LAST_WORDS_S
 from primase_server.commands import serve
 from primase_server.metrics.listener import PATH
+from primase_server.rpc.server import LAST_WORDS_S
 from primase_server.settings import Listen, Settings
 from tests.deploy.test_dashboards import promtool
 from tests.deploy.tree import DEPLOY, PROJECT

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from primase_server.rpc.server import LAST_WORDS_S
 from primase_server.commands import serve
+from primase_server.rpc.server import LAST_WORDS_S
 from primase_server.settings import ModelSettings, Settings
 from tests.deploy.tree import DEPLOY
 from tests.outside import leave_out
