@@ -5,6 +5,7 @@
 # PYTHON        the interpreter, which has pip; python3 unless told
 # TORCH_INDEX   where to take torch from; the registry that pip is set to unless told. On Linux that one's torch brings
 #               the libraries of CUDA along. See docs/operations.md.
+# EXTRAS        those of primase-server, such as telemetry,ray; telemetry unless told
 set -eu
 
 prefix=${1:?usage: install.sh PREFIX}
@@ -32,5 +33,5 @@ fi
 # Unasked for, what traces need costs nothing.
 cd "$work/wheels"
 pip_of "$prefix" install --constraint "$tree/constraints.txt" \
-  ./primase-*.whl ./primase_gateway-*.whl "$(echo ./primase_server-*.whl)[telemetry]"
+  ./primase-*.whl ./primase_gateway-*.whl "$(echo ./primase_server-*.whl)[${EXTRAS:-telemetry}]"
 "$prefix/bin/primase" --version

@@ -25,6 +25,7 @@ import (
 const (
 	deployFolder = "../../deploy"
 	chartFolder  = deployFolder + "/helm/primase"
+	rayFolder    = deployFolder + "/ray"
 	goldenFolder = "golden"
 )
 
@@ -156,6 +157,7 @@ func eachFile(t *testing.T, pattern string, test func(*testing.T, manifests)) {
 func eachManifest(t *testing.T, test func(*testing.T, manifests)) {
 	t.Helper()
 	eachFile(t, goldenFolder+"/*.yaml", test)
+	eachFile(t, rayFolder+"/*.yaml", test)
 }
 
 func TestEveryDocumentIsWhatItSaysToBe(t *testing.T) {

@@ -29,8 +29,8 @@ def environment_names(prefix: str, command: click.Command) -> set[str]:
 def test_the_images_differ_in_the_device_and_where_torch_is_from() -> None:
     assert set(lines(CPU)) ^ set(lines(CUDA)) == {
         'ARG TORCH_INDEX=""',
-        f'RUN TORCH_INDEX="$TORCH_INDEX" /src/{INSTALL} /opt/primase',
-        f"RUN /src/{INSTALL} /opt/primase",
+        f'RUN TORCH_INDEX="$TORCH_INDEX" EXTRAS="$EXTRAS" /src/{INSTALL} /opt/primase',
+        f'RUN EXTRAS="$EXTRAS" /src/{INSTALL} /opt/primase',
         next(line for line in lines(CPU) if line.startswith("ENV")),
         next(line for line in lines(CUDA) if line.startswith("ENV")),
     }
