@@ -10,8 +10,8 @@ from tests.e2e.conftest import MODEL
 from tests.e2e.proteins import uniprot_500
 from tests.e2e.server import COMMAND, Server
 
-NUM_PROTEINS = 120
-NUM_KEPT = 20
+NUM_PROTEINS = 60
+NUM_KEPT = 10
 
 
 def command(server: Server, output: Path, *args: str) -> tuple[str | Path, ...]:

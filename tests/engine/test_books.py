@@ -205,4 +205,4 @@ def payloads_of(item: ToyItem) -> list[Payload]:
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestBooks.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,15 +1,21 @@
 """Evo 2 under the scheduler of generation: the official tokens, and the same in any company."""
 
 import random
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from primase_server.engine.events import Tokens
 from primase_server.engine.generation import Determinism, GenerationJob, Sampling, TokenReport
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
+from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.generator import Evo2Generator
 from primase_server.models.evo2.model import Evo2
 from tests.engine.generation_toys import Reader, run_all, submit, turn
@@ -25,7 +31,7 @@ FEW_BLOCKS = {
     "hcm_layer_idxs": [1],
     "hcs_layer_idxs": [0, 4],
 }
-NUM_TOKENS = 2000
+NUM_TOKENS = 800
 NUM_NEIGHBOURS = 31
 LIMITS = EngineLimits(
     max_queued_tokens=1 << 20,
@@ -114,3 +120,49 @@ def test_a_broken_stream_goes_on_as_it_would_have() -> None:
     resumed = submit(planner, rest)
     run_all(planner, resumed)
     assert resumed.drawn() == whole.drawn()[15:]
+
+
+def test_a_step_that_fails_half_way_costs_nobody_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ours(FEW_BLOCKS)
+    prompts = ["ACGT" * 9, "TTGACA", "G" * 21]
+    report = TokenReport(logits=True)
+    jobs = [
+        work(prompt, max_new_tokens=24, seed=seed, report=report, num_samples=2)
+        for seed, prompt in enumerate(prompts)
+    ]
+
+    def together() -> list[Reader]:
+        planner = scheduler(network)
+        readers = [submit(planner, job) for job in jobs]
+        run_all(planner, *readers)
+        assert planner.held_bytes == 0
+        return readers
+
+    expected = together()
+    decode, read, num_failures = Decoder.step, Evo2Generator._read, Counter[str]()
+
+    def decode_or_fail(decoder: Decoder, *arguments: Any) -> list[Tensor]:
+        rows = decode(decoder, *arguments)  # which moves the states on
+        num_failures["calls"] += 1
+        if len(rows) > 2 and num_failures["calls"] % 7 == 0:
+            num_failures["decode"] += 1
+            raise torch.OutOfMemoryError
+        return rows
+
+    def read_or_fail(generator: Evo2Generator, reads: Any, give_way: Any) -> dict[int, Tensor]:
+        rows = read(generator, reads, give_way)
+        if len(reads) > 1:
+            num_failures["read"] += 1
+            raise torch.OutOfMemoryError
+        return rows
+
+    monkeypatch.setattr(Decoder, "step", decode_or_fail)
+    monkeypatch.setattr(Evo2Generator, "_read", read_or_fail)
+    found = together()
+    assert num_failures["decode"] > 2
+    assert num_failures["read"] > 0
+    for one, other in zip(found, expected, strict=True):
+        for sample in range(2):
+            assert one.drawn(0, sample) == other.drawn(0, sample)
+            assert len(one.drawn(0, sample)) == 24
+        assert np.array_equal(logits(one), logits(other))

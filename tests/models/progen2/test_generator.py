@@ -2,10 +2,13 @@
 
 import random
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from primase_server.engine.events import Tokens
 from primase_server.engine.generation import Determinism, GenerationJob, Sampling, TokenReport
@@ -13,6 +16,7 @@ from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.limits import EngineLimits
 from primase_server.models import cpu_linear
 from primase_server.models.given_weights import FixtureWeights
+from primase_server.models.progen2.decoder import Decoder
 from primase_server.models.progen2.generator import ProGen2Generator
 from primase_server.models.progen2.model import ProGen2
 from primase_server.models.progen2.tokens import LETTERS, residue_ids
@@ -21,7 +25,7 @@ from tests.engine.generation_toys import Reader, run_all, submit, turn
 from tests.models.progen2 import reference
 from tests.models.progen2.tiny import ours
 
-NUM_TOKENS = 200
+NUM_TOKENS = 120
 NUM_GREEDY = 25
 NUM_NEIGHBOURS = 31
 LETTER_IDS = frozenset(range(5, 30))
@@ -129,6 +133,40 @@ def test_a_broken_stream_goes_on_as_it_would_have() -> None:
     resumed = submit(planner, work("EVQLVE" + so_far, max_new_tokens=25, num_drawn_before=15))
     run_all(planner, resumed)
     assert resumed.drawn() == whole.drawn()[15:]
+
+
+def test_a_step_that_fails_half_way_costs_nobody_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, report = fixture("prepacked"), TokenReport(logits=True)
+    contexts = ["EVQLVE" * 9, "MK", "GS" * 12, "A", "WYW", "M", "KKK", "EE"]
+    jobs = [
+        work(context, max_new_tokens=30, seed=seed, report=report)
+        for seed, context in enumerate(contexts)
+    ]
+
+    def together() -> list[Reader]:
+        planner = scheduler(model)
+        readers = [submit(planner, job) for job in jobs]
+        run_all(planner, *readers)
+        assert planner.held_bytes == 0
+        return readers
+
+    expected = together()
+    decode, num_failures = Decoder.step_alone, 0
+
+    def decode_or_fail(decoder: Decoder, *arguments: Any) -> Tensor:
+        nonlocal num_failures
+        rows = decode(decoder, *arguments)  # which moves the states on
+        if len(rows) == 2:
+            num_failures += 1
+            raise torch.OutOfMemoryError
+        return rows
+
+    monkeypatch.setattr(Decoder, "step_alone", decode_or_fail)
+    for found, other in zip(together(), expected, strict=True):
+        assert found.drawn() == other.drawn()
+        assert len(found.drawn()) == 30
+        assert np.array_equal(logits(found), logits(other))
+    assert num_failures > 20
 
 
 @pytest.mark.parametrize("num_tokens", [1, 16, 17, 24, 25, 100, 105, 512, 1024])
