@@ -95,6 +95,21 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Time for a client to send the head of a request, and again for its body, in seconds.",
 )
 @click.option(
+    "--read-s",
+    default=DEFAULTS.read_s,
+    show_envvar=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time for a client to read 1 MiB of an answer that waits, or all of it, in seconds.",
+)
+@click.option(
+    "--max-connections",
+    default=DEFAULTS.max_connections,
+    show_envvar=True,
+    type=click.IntRange(min=1),
+    help="Connections open at once; beyond that requests are answered 503, but for health and "
+    "metrics.",
+)
+@click.option(
     "--max-answer-bytes",
     default=DEFAULTS.max_answer_bytes,
     show_envvar=True,
@@ -239,7 +254,7 @@ def server_config(settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(settings),
         # httptools drops the body of a request that offers to upgrade, as Java's HttpClient does.
-        http=prompt_protocol(settings.request_s),
+        http=prompt_protocol(settings),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         loop="uvloop",
         ws="none",

@@ -37,6 +37,7 @@ from primase_gateway.errors import Refusal
 from primase_gateway.gateway import Gateway
 from primase_gateway.json_stream import MEDIA_TYPE
 from primase_gateway.settings import Settings
+from primase_gateway.spare import RefuseWork
 
 FAULT = "the gateway failed"
 AUTHENTICATE = {"www-authenticate": "Token"}
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=routes,
-        middleware=[edge, *_cors(settings)],
+        middleware=[edge, *_cors(settings), Middleware(RefuseWork, refused=refusal_response)],
         exception_handlers={Refusal: _refused, HTTPException: _unrouted},
         lifespan=lifespan,
     )

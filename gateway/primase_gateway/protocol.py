@@ -1,24 +1,38 @@
-"""HTTP/1.1 as uvicorn speaks it, with a deadline for what a client sends."""
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what a client sends, and how slowly it reads."""
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+from primase_gateway.pace import PacedTransport
+from primase_gateway.settings import Settings
+from primase_gateway.spare import Spare
+
 MAX_HEAD_BYTES = 64 * 1024
 """Of the request line with all headers; more is answered 431."""
+
+NUM_SPARE = 64
+"""Connections beyond the limit that are still answered, though not with work."""
+
+SPARE_REQUEST_S = 5.0
+RETRY_AFTER_S = 1
 
 
 class PromptProtocol(H11Protocol):
     """One connection. A request whose head, or whose body, takes its client too long is answered
-    408, and the connection is closed; so is one on which nothing is ever asked.
+    408, and the connection is closed; so is one on which nothing is ever asked. One whose client
+    does not read its answer is cut off. Beyond `max_connections` there are some spare ones, which
+    tell health and are else refused, and beyond these all are closed.
 
     uvicorn itself watches only connections that wait between two requests.
     """
 
     request_s = 60.0
+    read_s = 30.0
+    max_connections = 900
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -27,7 +41,15 @@ class PromptProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by asyncio."""
-        super().connection_made(transport)
+        self._paced = PacedTransport(transport, self.read_s)
+        super().connection_made(cast("asyncio.Transport", self._paced))
+        num_beyond = len(self.connections) - self.max_connections
+        if num_beyond > NUM_SPARE:
+            self._refuse(503, "There are too many connections.")
+            return
+        if num_beyond > 0:
+            self.app = Spare(self.app)
+            self.request_s = min(self.request_s, SPARE_REQUEST_S)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -43,6 +65,7 @@ class PromptProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
         self._stop_timer()
+        self._paced.stop_timing()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -82,6 +105,8 @@ class PromptProtocol(H11Protocol):
     def _refuse(self, status_code: int, text: str) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+            if status_code == 503:
+                headers.append(("retry-after", str(RETRY_AFTER_S)))
             reason = STATUS_PHRASES[status_code]
             for event in (
                 h11.Response(status_code=status_code, headers=headers, reason=reason),
@@ -92,6 +117,11 @@ class PromptProtocol(H11Protocol):
         self.transport.close()
 
 
-def prompt_protocol(request_s: float) -> type[PromptProtocol]:
+def prompt_protocol(settings: Settings) -> type[PromptProtocol]:
     """The class for uvicorn, which makes its instances itself."""
-    return type("PromptProtocol", (PromptProtocol,), {"request_s": request_s})
+    bounds = {
+        "request_s": settings.request_s,
+        "read_s": settings.read_s,
+        "max_connections": settings.max_connections,
+    }
+    return type("PromptProtocol", (PromptProtocol,), bounds)

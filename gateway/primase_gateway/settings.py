@@ -33,6 +33,10 @@ class Settings:
     max_body_bytes: int = 16 * MIB
     # Time that a client is given for the head of a request, and again for its body.
     request_s: float = 60.0
+    # Time that a client is given to read 1 MiB of an answer that waits, or all of it.
+    read_s: float = 30.0
+    # Open at once; some more are answered that this is so.
+    max_connections: int = 900
     # Numbers of one answer, as float32, held here while the JSON is written.
     max_answer_bytes: int = 512 * MIB
     # The same over all answers in progress.
