@@ -20,8 +20,9 @@ from tests.conditions import until
 from tests.metrics.scraped import Scraped
 from tests.rpc import evo2_generation as evo2
 from tests.rpc import progen2
+from tests.rpc.evo2 import NAME
 from tests.rpc.live import SETTINGS, Live, detail, refusal, serving
-from tests.screening.scripted import ALLOWED, REFUSED, ScriptedScreener, screener
+from tests.screening.scripted import ALLOWED, REFUSED, ScriptedScreener, fail, screener
 
 HEARTBEAT_S = 0.2
 TIMEOUT_S = 20.0
@@ -96,7 +97,7 @@ def test_allowed_samples_are_those_of_a_server_without_a_screener(
         for (item, sample), pair in sorted(expected.items())
     ]
     [known] = {(a.request_id, a.model, a.kind, a.caller) for a in script.asked}
-    assert known == ("screened-1", evo2.NAME, pb.SEQUENCE_KIND_DNA, "")
+    assert known == ("screened-1", NAME, pb.SEQUENCE_KIND_DNA, "")
     evo2.assert_all_is_freed(guarded)
 
 
@@ -216,7 +217,7 @@ def test_a_bad_prompt_is_not_asked_about(guarded: Live, script: ScriptedScreener
 def test_without_a_verdict_a_sample_may_be_asked_for_again(
     guarded: Live, script: ScriptedScreener
 ) -> None:
-    script.verdict = lambda asked: {}[asked.sequence]
+    script.verdict = fail
     request = evo2.stream_request(PROMPTS[0], options=evo2.seeded(12, 8))
     found = evo2.only(guarded.evo2.StreamGenerate(request))
     assert found.token_ids == []
@@ -260,7 +261,8 @@ def test_who_leaves_frees_everything(guarded: Live, script: ScriptedScreener) ->
     request = evo2.stream_request(PROMPTS[0], options=evo2.seeded(15, 8))
     stream = guarded.evo2.StreamGenerate(request)
     until(lambda: len(script.asked) == 1)
-    stream.cancel()  # type: ignore[attr-defined]
+    stream.cancel()
+    assert isinstance(guarded.app.host, LocalHost)
     screening = guarded.app.host._screening
     assert screening is not None
     until(lambda: screening.room.num_bytes == 0)
@@ -282,6 +284,6 @@ def test_verdicts_are_counted(guarded: Live, script: ScriptedScreener) -> None:
     evo2.followed(guarded.evo2.StreamGenerate(request))
     after = Scraped.of(guarded)
     for verdict, count in (("allowed", 2), ("refused", 1), ("failed", 0)):
-        labels = {"model": evo2.NAME, "verdict": verdict}
+        labels = {"model": NAME, "verdict": verdict}
         name = "primase_screenings_total"
         assert after.number(name, **labels) - before.number(name, **labels) == count

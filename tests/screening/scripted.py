@@ -18,6 +18,11 @@ REFUSED = pb.ScreenResponse(
 )
 
 
+def fail(request: pb.ScreenRequest) -> pb.ScreenResponse:
+    """As a screener does that has a fault."""
+    raise RuntimeError(request.sequence)
+
+
 class ScriptedScreener(screening_service_pb2_grpc.ScreeningServiceServicer):
     """`verdict` makes an answer of a question, once `may_answer` is set."""
 

@@ -98,7 +98,7 @@ for q in questions():
         waiting = []
 """
 
-    async def ask(screener: CommandScreener) -> list[Refused]:
+    async def ask(screener: CommandScreener) -> list[Refused | None]:
         return await asyncio.gather(*(screener.screen(question(f"A{n}")) for n in range(6)))
 
     verdicts = asked(command(tmp_path, program), ask, max_in_flight=3)

@@ -11,7 +11,7 @@ from primase_server.screening.remote import RemoteScreener
 from primase_server.screening.screener import Question, Refused, ScreenerFailed
 from tests.certificate import self_signed
 from tests.screening.programs import question
-from tests.screening.scripted import REFUSED, ScriptedScreener, screener
+from tests.screening.scripted import REFUSED, ScriptedScreener, fail, screener
 
 ANSWER_S = 10.0
 
@@ -59,7 +59,7 @@ def test_nothing_else_is_a_verdict() -> None:
         assert failure(script) == "the service answers without a verdict"
         script.verdict = lambda _: pb.ScreenResponse(verdict=9)  # type: ignore[arg-type]
         assert failure(script) == "the service answers without a verdict"
-        script.verdict = lambda asked: {}[asked.sequence]
+        script.verdict = fail
         assert failure(script) == "the service answers UNKNOWN"
         script.may_answer.clear()
         assert failure(script, 0.2) == "the service answers DEADLINE_EXCEEDED"
