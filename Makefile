@@ -78,7 +78,7 @@ charts-golden: $(HELM)
 
 fuzz: $(VENV)
 	PRIMASE_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --timeout=0 \
-		tests/rpc/test_fuzz.py tests/models/test_hostile_checkpoints.py
+		tests/rpc/test_fuzz.py tests/gateway/test_fuzz.py tests/models/test_hostile_checkpoints.py
 
 lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT) $(COMPOSE)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Nothing that a client sends breaks the gateway: made from its own description, or at random."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -26,6 +27,9 @@ from tests.gateway import scripted, scripted_evo2, scripted_progen2
 from tests.gateway.live import Live
 from tests.gateway.scripted import ScriptedServer
 
+# `make fuzz` asks for many more.
+NUM_EXAMPLES = int(os.environ.get("PRIMASE_FUZZ_EXAMPLES", "60"))
+NUM_MADE = max(8, NUM_EXAMPLES // 20)  # of each operation, in each mode
 SLUG = "esm2-8m"
 NAMES = (
     (MODEL_FAMILY_ESM2, (SLUG,)),
@@ -74,7 +78,7 @@ def test_nothing_made_from_the_description_breaks_it(
     documented: httpx.Client, path: str, method: str, mode: schemathesis.GenerationMode
 ) -> None:
     @given(case=described[path][method].as_strategy(generation_mode=mode))
-    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=NUM_MADE, suppress_health_check=list(HealthCheck))
     def answers(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(base_url=str(documented.base_url), checks=CHECKS)
 
@@ -159,7 +163,7 @@ nim_bodies = st.fixed_dictionaries(
 
 
 @given(path=st.sampled_from(BIOLM), body=bodies)
-@settings(max_examples=150)
+@settings(max_examples=NUM_EXAMPLES)
 def test_no_json_breaks_the_biolm_routes(documented: httpx.Client, path: str, body: Any) -> None:
     # Python's JSON writes NaN and lone surrogates, which is the point.
     answer = documented.post(path, content=json.dumps(body))
@@ -169,7 +173,7 @@ def test_no_json_breaks_the_biolm_routes(documented: httpx.Client, path: str, bo
 
 
 @given(path=st.sampled_from(HUB), body=bodies)
-@settings(max_examples=150)
+@settings(max_examples=NUM_EXAMPLES)
 def test_no_json_breaks_the_hub_routes(documented: httpx.Client, path: str, body: Any) -> None:
     answer = documented.post(path, content=json.dumps(body), headers=JSON_HEADERS)
     assert answer.status_code in (200, 400, 422)
@@ -178,7 +182,7 @@ def test_no_json_breaks_the_hub_routes(documented: httpx.Client, path: str, body
 
 
 @given(path=st.sampled_from(NATIVE), body=native_bodies | odd)
-@settings(max_examples=150)
+@settings(max_examples=NUM_EXAMPLES)
 def test_no_json_breaks_the_native_routes(documented: httpx.Client, path: str, body: Any) -> None:
     answer = documented.post(path, content=json.dumps(body))
     assert answer.status_code in (200, 400)
@@ -186,7 +190,7 @@ def test_no_json_breaks_the_native_routes(documented: httpx.Client, path: str, b
 
 
 @given(path=st.sampled_from(NIM), body=nim_bodies | odd)
-@settings(max_examples=150)
+@settings(max_examples=NUM_EXAMPLES)
 def test_no_json_breaks_the_nim_routes(documented: httpx.Client, path: str, body: Any) -> None:
     answer = documented.post(path, content=json.dumps(body))
     assert answer.status_code in (200, 422)
@@ -200,7 +204,7 @@ def test_no_json_breaks_the_nim_routes(documented: httpx.Client, path: str, body
     body=st.binary(max_size=200),
     gzipped=st.booleans(),
 )
-@settings(max_examples=100)
+@settings(max_examples=NUM_EXAMPLES)
 def test_no_bytes_break_any_route(
     documented: httpx.Client, path: str, body: bytes, gzipped: bool
 ) -> None:
@@ -211,7 +215,7 @@ def test_no_bytes_break_any_route(
 
 
 @given(path=st.binary(max_size=40))
-@settings(max_examples=100)
+@settings(max_examples=NUM_EXAMPLES)
 def test_no_path_breaks_it(documented: httpx.Client, path: bytes) -> None:
     for prefix in ("/", "/api/v1/", "/api/v2/", "/api/v3/schema/", "/primase/v1/models/"):
         answer = documented.post(prefix + quote_from_bytes(path), json={})

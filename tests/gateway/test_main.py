@@ -13,7 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from primase_gateway import log
+from primase_gateway.__main__ import main
 from tests.gateway import scripted_evo2
 from tests.gateway.nim import ask, refused
 from tests.gateway.scripted import Script, ScriptedServer, status
@@ -62,6 +65,17 @@ def process(
             assert started.wait(timeout=30) == 0
         finally:
             started.kill()
+
+
+def said_at_its_end(*arguments: str) -> str:
+    """What a gateway says that cannot start, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Logging is that of the tests.
+        patch.setattr(log, "configure", lambda level: None)
+        ended = CliRunner().invoke(main, arguments)
+    assert ended.exit_code in (1, 2)
+    assert isinstance(ended.exception, SystemExit)
+    return ended.stderr
 
 
 def live_status(port: int) -> str:
@@ -156,16 +170,11 @@ def test_it_ends_on_sigterm_while_supervised() -> None:
     ],
 )
 def test_what_cannot_be(arguments: tuple[str, ...], text: str) -> None:
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
-    assert ended.returncode in (1, 2)
-    assert text in ended.stderr
+    assert text in said_at_its_end(*arguments)
 
 
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        ended = subprocess.run(
-            [*COMMAND, "--port", str(port)], capture_output=True, text=True, check=False
-        )
-    assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.stderr
+        said = said_at_its_end("--port", str(port))
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in said

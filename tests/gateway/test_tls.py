@@ -2,7 +2,6 @@
 
 import http.client
 import ssl
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from primase_server.settings import Tls
 from tests.certificate import self_signed, shown
 from tests.gateway.live import gateway
 from tests.gateway.scripted import ScriptedServer
-from tests.gateway.test_main import COMMAND, process
+from tests.gateway.test_main import process, said_at_its_end
 from tests.rpc.live import SETTINGS, serving
 
 LIVE = "/v1/health/live"
@@ -121,9 +120,4 @@ def test_files_that_do_not_go_together(
 ) -> None:
     cert, key = self_signed(tmp_path)
     given = [a.replace("CERT", str(cert)).replace("KEY", str(key)) for a in arguments]
-    ended = subprocess.run(
-        [*COMMAND, "--port", "0", *given], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert ended.returncode != 0
-    assert why in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert why in said_at_its_end("--port", "0", *given)

@@ -26,7 +26,7 @@ from tests.rpc.any_message import any_message
 from tests.rpc.esm2 import UBIQUITIN, encode_request
 from tests.rpc.live import Live, Refusal, limited, serving
 
-NUM_EXAMPLES = int(os.environ.get("PRIMASE_FUZZ_EXAMPLES", "40"))
+NUM_EXAMPLES = int(os.environ.get("PRIMASE_FUZZ_EXAMPLES", "20"))
 DEADLINE_S = 60.0
 
 METHODS: Mapping[str, MethodDescriptor] = {
