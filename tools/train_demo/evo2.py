@@ -129,6 +129,7 @@ class Training:
 
     def __init__(self, seed: int, lr: float, *, compiled: bool) -> None:
         self.network = Evo2Network(CONFIG, seed, compiled=compiled)
+        torch.manual_seed(seed)
         self.phase_head = torch.nn.Linear(CONFIG.width, NUM_PHASES)
         weights = dict(self.network.weights.items())
         matrices = [v for k, v in weights.items() if k.split("/")[-1] in MATRICES]
