@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from primase_server.loading.demo import demo_folder
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.precision import dtype_of, products_for
 from primase_server.loading.sources import DEMO, FIXTURE, RANDOM, kind_of, seed_of
@@ -63,6 +64,8 @@ def _renamed(loaded: esm2.LoadedEsm2, source: WeightsSource, revision: str = "")
 def _source(variant: str, source: str) -> esm2.Source:
     if kind_of(source) == RANDOM:
         return RandomWeights(variant, seed_of(source))
+    if source == DEMO and (folder := demo_folder("esm2")):
+        return esm2.LocalWeights(folder)
     if source in (FIXTURE, DEMO):
         return FixtureWeights()
     return esm2.LocalWeights(Path(source))

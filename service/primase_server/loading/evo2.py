@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from primase_server.loading.demo import demo_folder
 from primase_server.loading.devices import room_on, visible_devices
 from primase_server.loading.evo2_verdict import verdict_on
 from primase_server.loading.loaded import Loaded
@@ -63,6 +64,8 @@ def _renamed(loaded: evo2.LoadedEvo2, source: WeightsSource, revision: str = "")
 def _source(variant: str, source: str) -> evo2.Source:
     if kind_of(source) == RANDOM:
         return RandomWeights(variant, seed_of(source))
+    if source == DEMO and (folder := demo_folder("evo2")):
+        return evo2.LocalWeights(folder)
     if source in (FIXTURE, DEMO):
         return FixtureWeights()
     return evo2.LocalWeights(Path(source), variant or None)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from primase_server.loading.demo import demo_folder
 from primase_server.loading.devices import room_on, visible_devices
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.precision import dtype_of, products_for
@@ -55,6 +56,8 @@ def _renamed(
 def _source(variant: str, source: str) -> progen2.Source:
     if kind_of(source) == RANDOM:
         return RandomWeights(variant, seed_of(source))
+    if source == DEMO and (folder := demo_folder("progen2")):
+        return progen2.LocalWeights(folder)
     if source in (FIXTURE, DEMO):
         return FixtureWeights()
     return progen2.LocalWeights(Path(source), variant or None)
