@@ -16,7 +16,7 @@ NUM_KEPT = 10
 
 def command(server: Server, output: Path, *args: str) -> tuple[str | Path, ...]:
     source = output.with_name("in.csv")
-    rows = (f"{id_},{sequence}\n" for id_, sequence in uniprot_500()[:NUM_PROTEINS])
+    rows = (f"{id_},{sequence}\n" for id_, sequence in uniprot_500()[50 : 50 + NUM_PROTEINS])
     source.write_text("id,sequence\n" + "".join(rows))
     given = ("--server", server.target, "--model", MODEL, "--include", "mean,contacts")
     return (COMMAND, "encode", source, *given, "-o", output, *args)
