@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from primase_server.cluster.replicas import (
     Died,
@@ -20,14 +20,14 @@ REPORT_INTERVAL_S = 0.05
 
 @dataclass(eq=False)
 class Call:
-    """What one replica does in one go; `ended_s` is set when it is through."""
+    """What one replica does in one go; `on_end` is called when it is through."""
 
     num_tokens: int
     began_s: float
     replica_id: str = ""
     started_s: float | None = None
     ended_s: float | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    on_end: Callable[["Call"], None] = lambda call: None
 
 
 class Replica:
@@ -37,6 +37,7 @@ class Replica:
         self.handle = handle
         self.died = died
         self.queue: deque[Call] = deque()
+        self.queued_tokens = 0
         self.running: Call | None = None
         self.is_ready = True
         self.detail = ""
@@ -48,9 +49,9 @@ class Replica:
     @property
     def load(self) -> ReplicaLoad:
         return ReplicaLoad(
-            queued_tokens=sum(call.num_tokens for call in self.queue),
+            queued_tokens=self.queued_tokens,
             running_tokens=self.running.num_tokens if self.running else 0,
-            capacity_tokens=1 << 28,
+            capacity_tokens=self._fleet.capacity_tokens,
             tokens_per_s=self._fleet.tokens_per_s,
             is_ready=self.is_ready,
             detail=self.detail,
@@ -60,12 +61,17 @@ class Replica:
     def is_empty(self) -> bool:
         return self.running is None and not self.queue
 
-    def take(self, call: Call) -> None:
-        """Do it when all that came before is done."""
+    def take(self, call: Call) -> bool:
+        """Do it when all that came before is done; False where the queue has no room for it."""
+        if self.queued_tokens + call.num_tokens > self._fleet.capacity_tokens:
+            return False
+        call.replica_id = self.handle.replica_id
         self.queue.append(call)
+        self.queued_tokens += call.num_tokens
         if self.running is None:
             self._next()
         self.report_soon()
+        return True
 
     def end(self) -> None:
         """Stop working; calls that are left never end."""
@@ -88,19 +94,20 @@ class Replica:
     def _next(self) -> None:
         loop = asyncio.get_running_loop()
         self.running = call = self.queue.popleft()
+        self.queued_tokens -= call.num_tokens
         call.started_s = loop.time()
         self._timer = loop.call_later(call.num_tokens / self._fleet.tokens_per_s, self._finish)
 
     def _finish(self) -> None:
         assert self.running is not None
         self.running.ended_s = asyncio.get_running_loop().time()
-        self.running.done.set()
-        self.running = None
+        call, self.running = self.running, None
         if self.queue:
             self._next()
         else:
             self.emptied.set()
         self.report_soon()
+        call.on_end(call)
 
 
 class Fleet:
@@ -116,6 +123,7 @@ class Fleet:
         self.num_gpus = num_gpus
         self.start_s = start_s
         self.tokens_per_s = tokens_per_s
+        self.capacity_tokens = 1 << 28
         self.failures: deque[str] = deque()
         self.broken: set[str] = set()
         self.replicas: dict[str, Replica] = {}

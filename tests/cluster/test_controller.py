@@ -68,8 +68,7 @@ class Cluster:
     def send(self, num_tokens: int) -> Call:
         call = Call(num_tokens, asyncio.get_running_loop().time())
         sent = self.router.choose(MODEL, num_tokens)
-        call.replica_id = sent.handle.replica_id
-        self.fleet.replicas[call.replica_id].take(call)
+        assert self.fleet.replicas[sent.handle.replica_id].take(call)
         return call
 
     @property
