@@ -32,9 +32,19 @@ def test_the_run_that_is_traced_counts_once_and_all_others_need_no_python() -> N
         repeat, made = traced(counter, counter.changing)
         assert made.tolist() == [2, 2]
         counter.given.copy_(torch.tensor([1.0, 5.0]))
-        assert [repeat().tolist() for _ in range(3)] == [[4, 12], [6, 22], [8, 32]]
+        assert repeat is not None
+        assert [repeat(counter.changing).tolist() for _ in range(3)] == [[4, 12], [6, 22], [8, 32]]
     assert counter.num_runs == 1
     assert counter.table.tolist() == [[0, 0], [4, 16], [0, 0]]
+
+
+def test_what_was_traced_works_on_other_tensors_too() -> None:
+    counter, other = Counter(), Counter()
+    with torch.inference_mode():
+        repeat, _ = traced(counter, counter.changing)
+        assert repeat is not None
+        assert repeat(other.changing).tolist() == [2, 2]
+    assert other.table.tolist() == counter.table.tolist() == [[0, 0], [1, 1], [0, 0]]
 
 
 @pytest.mark.parametrize("error", [AttributeError, RuntimeError])
@@ -48,5 +58,5 @@ def test_without_a_tracer_the_work_is_done_as_it_is(
     counter = Counter()
     repeat, made = traced(counter, counter.changing)
     assert made.tolist() == [2, 2]
-    assert repeat().tolist() == [4, 4]
-    assert counter.num_runs == 2
+    assert repeat is None
+    assert counter.num_runs == 1

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from primase_server.models.evo2 import lanes
+from primase_server.models.evo2 import traces
 from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.model import Evo2
@@ -36,7 +36,7 @@ def whole(model: Evo2, token_ids: torch.Tensor) -> torch.Tensor:
 def test_ragged_sequences_go_on_as_if_each_were_read_whole(
     traced_after: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "TRACED_AFTER", traced_after)
+    monkeypatch.setattr(traces, "TRACED_AFTER", traced_after)
     model = ours(INTERPOLATED)
     decoder = Decoder(model)
     prompts = [tokens(length, length) for length in LENGTHS]

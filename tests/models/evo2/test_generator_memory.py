@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from primase_server.engine.generation_runner import Read
-from primase_server.models.evo2 import lanes
+from primase_server.models.evo2 import traces
 from primase_server.models.evo2.generator import Evo2Generator, Running
 from tests.models.evo2.test_generator import FEW_BLOCKS
 from tests.models.evo2.tiny import ours
@@ -20,7 +20,7 @@ SMALL_BYTES = 1 << 15  # the rows of a few steps
 @pytest.fixture(autouse=True)
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be traced while bytes are counted."""
-    monkeypatch.setattr(lanes, "TRACED_AFTER", None)
+    monkeypatch.setattr(traces, "TRACED_AFTER", None)
 
 
 def read_prompts(generator: Evo2Generator, count: int) -> list[Running]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from primase_server.models.cpu_linear import HALF
-from primase_server.models.evo2 import lanes
+from primase_server.models.evo2 import traces
 from primase_server.models.evo2.config import Evo2Config
 from primase_server.models.evo2.decoder import Decoder
 from primase_server.models.evo2.model import Evo2
@@ -37,7 +37,7 @@ def model(make: MakeProduct) -> Evo2:
 def test_decoding_says_what_reading_in_32_bits_says(
     traced_after: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "TRACED_AFTER", traced_after)
+    monkeypatch.setattr(traces, "TRACED_AFTER", traced_after)
     in_16, in_32 = model(HALF.make), model(plain)
     prompt, drawn = tokens(20, 1), tokens(12, 2)
     expected = whole(in_32, torch.cat([prompt, drawn]))
@@ -49,7 +49,7 @@ def test_decoding_says_what_reading_in_32_bits_says(
 
 
 def test_a_row_among_others_has_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "TRACED_AFTER", 3)
+    monkeypatch.setattr(traces, "TRACED_AFTER", 3)
     network = model(HALF.make)
     decoder = Decoder(network)
     first, *others = [decoder.put(prefilled(network, tokens(9, seed))) for seed in range(8)]

@@ -21,6 +21,7 @@ from primase_server.models.evo2.slot_attention import Attending
 from primase_server.models.evo2.slot_filters import Filtering
 from primase_server.models.evo2.slot_rows import range_of
 from primase_server.models.evo2.state import SequenceState
+from primase_server.models.evo2.traces import Traces
 
 _MOST_LANES = 64
 _SLOTS_AT_ONCE = 8
@@ -45,6 +46,7 @@ class Decoder:
         self._pieces = pieces_of(model, mixings)
         self._is_recorded = len(self._devices) == 1 and replays(model.device)
         self._lanes: dict[tuple[int, int | None], Lane] = {}
+        self._traces = Traces()
         self._positions: list[int] = []
         self._free: list[int] = []
         self._live: set[int] = set()
@@ -70,8 +72,12 @@ class Decoder:
                 slot = heappop(self._free)
                 self._live.add(slot)
         self._positions[slot] = state.num_tokens
-        for filtering in self._filterings:
-            filtering.put(slot, state.convolution(filtering.layer), state.num_tokens)
+        try:
+            for filtering in self._filterings:
+                filtering.put(slot, state.convolution(filtering.layer), state.num_tokens)
+        except BaseException:
+            self.free(slot)
+            raise
         for attending in self._attendings:
             attending.put(slot, state.key_values(attending.layer))
         return slot
@@ -157,15 +163,24 @@ class Decoder:
         key = num_rows, None if view is None else view.start
         if (lane := self._lanes.get(key)) is None:
             if len(self._lanes) == _MOST_LANES:
-                self._lanes.clear()
-            lane = Lane(self._model, num_rows, self._devices, view, self._filterings)
+                self._drop_lanes()
+            kind = None
+            if self._model.device.type == "cpu" and len(self._devices) == 1:
+                kind = self._traces.kind(num_rows, is_range=view is not None)
+            lane = Lane(self._model, num_rows, self._devices, view, self._filterings, kind)
             nobody = [[0] * num_rows, [self.num_slots] * num_rows, [0] * num_rows]
             lane.load(torch.tensor(nobody))
+            lane.turn(self._rotaries)
             for piece in self._pieces:
                 work = lane.work(piece, self._rotaries)
                 lane.pieces.append(recorded(work, self._devices[0]) if self._is_recorded else work)
             self._lanes[key] = lane
         return lane
+
+    def _drop_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.pieces.clear()  # which know it in their turn, or it would wait for the collector
+        self._lanes.clear()
 
     @property
     def _slots_at_once(self) -> int:
@@ -177,14 +192,14 @@ class Decoder:
 
     def _resize(self, num_slots: int) -> None:
         first = max(0, self.num_slots)
+        self._drop_lanes()  # they are of the tensors before
+        for filtering in self._filterings:
+            filtering.resize(num_slots + 1)
         self._positions = [*self._positions[:first], *[0] * (num_slots + 1)][: num_slots + 1]
         with self._books:
             self._free += range(first, num_slots)
             self._free = [slot for slot in self._free if slot < num_slots]
             heapify(self._free)
-        for filtering in self._filterings:
-            filtering.resize(num_slots + 1)
-        self._lanes.clear()  # what is recorded is of the tensors before
 
     def _mixing(self, block: Block) -> Mixing:
         mixer = block.mixer

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from primase_server.models.cpu_graph import traced
 from primase_server.models.evo2.model import Block, Evo2, rms_norm
 from primase_server.models.evo2.slot_attention import Attending
 from primase_server.models.evo2.slot_filters import Filtering
 from primase_server.models.evo2.slot_rows import Rows
+from primase_server.models.evo2.traces import Kind
 from primase_server.models.linear import gelu_
-
-TRACED_AFTER: int | None = 256
-"""Steps of the same rows on a CPU; a trace costs what it saves in so many."""
 
 Mixing = Filtering | Attending
 
@@ -56,7 +54,10 @@ class Piece:
 
 
 class Lane:
-    """So many rows on every device, and the pieces of a step over them."""
+    """So many rows on every device, and the pieces of a step over them.
+
+    kind: what lanes like this one share, where pieces are traced.
+    """
 
     def __init__(
         self,
@@ -65,34 +66,37 @@ class Lane:
         devices: Sequence[torch.device],
         view: slice | None,
         filterings: Sequence[Filtering],
+        kind: Kind | None,
     ) -> None:
         width, dtype = model.config.width, model.dtype
         self._filterings = filterings
         self._config = model.config
         self.rows = {device: Rows(num_rows, width, dtype, device, view) for device in devices}
         self.pieces: list[Callable[[], Tensor]] = []
-        self._num_loaded = 0
-        self._is_on_cpu = model.device.type == "cpu" and len(devices) == 1
+        self._kind = kind
 
     def load(self, inputs: Tensor) -> None:
         """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
-        self._num_loaded += 1
+        if self._kind is not None:
+            self._kind.begin()
         for rows in self.rows.values():
             rows.load(inputs)
 
     def run(self, index: int) -> Tensor:
-        """What a piece makes of what is loaded; on a CPU it is traced once it has run often."""
-        if self._is_on_cpu and self._num_loaded == TRACED_AFTER:
-            self.pieces[index], made = traced(self.pieces[index], self._changing())
-            return made
-        return self.pieces[index]()
+        """What a piece makes of what is loaded."""
+        piece = self.pieces[index]
+        return piece() if self._kind is None else self._kind.run(index, piece, self._given)
 
-    def _changing(self) -> list[Tensor]:
+    @cached_property
+    def _given(self) -> Sequence[Tensor]:
         [rows] = self.rows.values()
-        return [
-            *rows.changing,
-            *(past for filtering in self._filterings for past in filtering.changing),
-        ]
+        pasts = (past for filtering in self._filterings for past in filtering.pasts)
+        return [*rows.changing, *(tensor for past in pasts for tensor in rows.tensors_of(past))]
+
+    def turn(self, rotaries: Sequence[Tensor]) -> None:
+        """Fill in what depends on the positions."""
+        for rows in self.rows.values():
+            rows.turn(self._config, rotaries)
 
     def work(self, piece: Piece, rotaries: Sequence[Tensor]) -> Callable[[], Tensor]:
         """A piece over these rows; the first also makes what all others know of the positions."""
@@ -100,8 +104,7 @@ class Lane:
             return lambda: piece(self)
 
         def first() -> Tensor:
-            for rows in self.rows.values():
-                rows.turn(self._config, rotaries)
+            self.turn(rotaries)
             return piece(self)
 
         return first

@@ -137,9 +137,9 @@ class Filtering:
         return self._short.past.slot_bytes + self._inner.past.slot_bytes
 
     @property
-    def changing(self) -> list[Tensor]:
-        """What holds the pasts."""
-        return [self._short.past.all, self._inner.past.all]
+    def pasts(self) -> tuple[Past, Past]:
+        """Of every slot."""
+        return self._short.past, self._inner.past
 
     def resize(self, num_slots: int) -> None:
         """Have so many slots."""

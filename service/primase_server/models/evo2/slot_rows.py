@@ -38,6 +38,7 @@ class Rows:
         self.mixed = torch.zeros_like(self.x)
         self.places = torch.zeros_like(self.positions)
         self.rotary: list[Rotary] = []
+        self._parts: dict[Past, Tensor] = {}
 
     @property
     def changing(self) -> list[Tensor]:
@@ -45,6 +46,16 @@ class Rows:
         tables = [table for rotary in self.rotary for table in rotary]
         given = [self.token_ids, self.slots, self.positions]
         return [*given, self.places, self.x, self.mixed, *tables]
+
+    def part_of(self, past: "Past") -> Tensor:
+        """What it holds for the slots, which are a range; always the same tensor."""
+        if past not in self._parts:
+            self._parts[past] = past.all[self.view]
+        return self._parts[past]
+
+    def tensors_of(self, past: "Past") -> list[Tensor]:
+        """All by which a step over these rows reads or writes it."""
+        return [past.all] if self.view is None else [past.all, self.part_of(past)]
 
     def load(self, inputs: Tensor) -> None:
         """inputs: int64 [3, rows] of the CPU: token ids, slots and positions."""
@@ -64,7 +75,7 @@ class Rows:
 
 
 class Past:
-    """One tensor with a row for every slot."""
+    """One tensor with a row for every slot; another one when there are more or fewer of them."""
 
     def __init__(self, like: Tensor) -> None:
         """Zeros of the shape, dtype and device of what one slot holds."""
@@ -76,22 +87,23 @@ class Past:
         return self.all[0].nbytes
 
     def resize(self, num_slots: int) -> None:
-        """Have so many; those that stay keep what they hold."""
+        """Have so many: where they are more, those there were keep what they hold."""
+        if num_slots < len(self.all):
+            self.all = self.all.new_zeros(0, *self.all.shape[1:])  # so that it cannot lack room
         resized = self.all.new_zeros(num_slots, *self.all.shape[1:])
-        num_kept = min(num_slots, len(self.all))
-        resized[:num_kept] = self.all[:num_kept]
+        resized[: len(self.all)] = self.all
         self.all = resized
 
     def of(self, rows: Rows) -> Tensor:
         """[rows, ...]: the slots themselves where they are a range, else a copy."""
-        return self.all.index_select(0, rows.slots) if rows.view is None else self.all[rows.view]
+        return self.all.index_select(0, rows.slots) if rows.view is None else rows.part_of(self)
 
     def keep(self, rows: Rows, values: Tensor) -> None:
         """values: [rows, ...], what the slots hold from now on."""
         if rows.view is None:
             self.all.index_copy_(0, rows.slots, values)
         else:
-            self.all[rows.view].copy_(values)
+            rows.part_of(self).copy_(values)
 
 
 def range_of(slots: Sequence[int]) -> slice | None:
