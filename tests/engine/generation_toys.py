@@ -1,6 +1,6 @@
 """A model of eleven tokens whose next one can be told by hand, and its readers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -30,12 +30,17 @@ class ToyState:
 
 @dataclass
 class ToyModel:
-    """The most likely next token is the sum of all before, modulo 11."""
+    """The most likely next token is the sum of all before, modulo 11.
+
+    has_room: whether its device has memory for those reads; fork_fails: for one more copy.
+    """
 
     chunk_tokens: int = 4
     bytes_per_token: int = 1
     steps: list[list[tuple[int, ...]]] = field(default_factory=list)
     states: list[ToyState] = field(default_factory=list)
+    has_room: Callable[[Sequence[Read]], bool] = lambda reads: True
+    fork_fails: bool = False
 
     def sequence_bytes(self, num_tokens: int) -> int:
         return self.bytes_per_token * num_tokens
@@ -47,11 +52,17 @@ class ToyModel:
     def fork(self, state: object, max_tokens: int) -> ToyState:
         assert isinstance(state, ToyState)
         assert not state.is_released
+        if self.fork_fails:
+            raise MemoryError
         self.states.append(ToyState(max_tokens, list(state.token_ids)))
         return self.states[-1]
 
     def step(self, reads: Sequence[Read], give_way: GiveWay) -> torch.Tensor:
         self.steps.append([read.token_ids for read in reads])
+        if not self.has_room(reads):
+            raise MemoryError
+        if any(BROKEN in read.token_ids for read in reads):
+            raise ValueError("broken")
         rows = []
         for read in reads:
             state = read.state
@@ -59,8 +70,6 @@ class ToyModel:
             assert not state.is_released
             state.token_ids += read.token_ids
             assert len(state.token_ids) <= state.max_tokens
-            if BROKEN in read.token_ids:
-                raise ValueError("broken")
             if read.wants_logits:
                 rows.append(logits_after(state.token_ids))
         give_way()

@@ -24,7 +24,10 @@ class Read:
 
 
 class GenerationRunner(Protocol):
-    """A model on its device; `step`, `fork`, `new_state` are called on the device thread only."""
+    """A model on its device; `step`, `fork`, `new_state` are called on the device thread only.
+
+    `out_of_memory_errors` and `device_works` may be there, as of a runner of one-shot work.
+    """
 
     @property
     def chunk_tokens(self) -> int:
@@ -40,7 +43,10 @@ class GenerationRunner(Protocol):
         """A copy that goes its own way, to at most so many tokens."""
 
     def step(self, reads: Sequence[Read], give_way: GiveWay) -> Logits:
-        """Read, each state moving on in place: [reads that want logits, vocabulary], raw."""
+        """Read, each state moving on in place: [reads that want logits, vocabulary], raw.
+
+        When it raises, no state has moved on: the same reads may be asked for again.
+        """
 
     def release(self, state: object) -> None:
         """The state will not be used again; at once, from any thread, between two steps."""

@@ -1,7 +1,8 @@
 """Evo 2 as the scheduler of generation drives it: prompts read in chunks, tokens drawn in slots."""
 
+from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,10 +21,32 @@ INVARIANT_ROWS = 8
 
 @dataclass(eq=False)
 class Running:
-    """One sequence: a state of its own while the prompt is read, then a slot of the decoder."""
+    """One sequence: a state of its own while the prompt is read, then a slot of the decoder.
+
+    It has neither where a step failed as it drew. chunks, drawn: the tokens read, as they were.
+    """
 
     sequence: SequenceState | None
+    max_tokens: int
     slot: int | None = None
+    chunks: list[tuple[int, ...]] = field(default_factory=list)
+    drawn: "array[int]" = field(default_factory=lambda: array("H"))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its state has to be made again."""
+        return self.sequence is None and self.slot is None
+
+
+@dataclass(frozen=True)
+class Again:
+    """A read that a sequence whose state was lost has made before."""
+
+    state: Running
+    token_ids: tuple[int, ...]
+    is_drawn: bool
+    is_invariant: bool
+    wants_logits: bool = False
 
 
 class Evo2Generator:
@@ -53,33 +76,74 @@ class Evo2Generator:
 
     def new_state(self, max_tokens: int) -> Running:
         """A sequence of which nothing is read, with room for so many tokens."""
-        return Running(self._model.new_state(max_tokens))
+        return Running(self._model.new_state(max_tokens), max_tokens)
 
     def fork(self, state: object, max_tokens: int) -> Running:
         """A sequence that goes on by itself, from a prompt that is read."""
         running = _running(state)
         assert running.sequence is not None
-        return Running(running.sequence.fork())
+        return Running(running.sequence.fork(), max_tokens, chunks=[*running.chunks])
 
     def release(self, state: object) -> None:
         """The sequence has ended."""
-        running = _running(state)
-        if running.slot is not None:
-            self._decoder.free(running.slot)
-        running.sequence = running.slot = None
+        self._lose(_running(state))
 
     @torch.inference_mode()
     def step(self, reads: Sequence[Read], give_way: Callable[[], None]) -> Tensor:
         """[reads that want logits, vocabulary] float32, in their order; every state moves on.
 
         Between the blocks of a chunk it calls `give_way`. An out-of-memory error of torch passes
-        through.
+        through. When this raises, no sequence has moved on: those that were reading a chunk are
+        brought back, and the states of those that drew are gone, for the next step to make again.
         """
         chunks = [read for read in reads if not read.is_drawn]
         drawn = [read for read in reads if read.is_drawn]
-        found = self._read(chunks, give_way) | self._decode(drawn)
-        rows = [found[id(read)] for read in reads if read.wants_logits]
-        return torch.stack(rows) if rows else torch.empty(0, self._model.config.vocabulary_size)
+        marks = [(sequence, sequence.mark()) for sequence in map(_sequence, chunks)]
+        try:
+            self._make_again(drawn, give_way)
+            found = self._read(chunks, give_way)
+            # last, since it moves tensors in place
+            found |= self._decode(drawn)
+            rows = [found[id(read)] for read in reads if read.wants_logits]
+            result = torch.stack(rows) if rows else self._nothing()
+        except BaseException:
+            for sequence, mark in marks:
+                sequence.back_to(mark)
+            for read in drawn:
+                self._lose(_running(read.state))
+            raise
+        for read in chunks:
+            _running(read.state).chunks.append(tuple(read.token_ids))
+        for read in drawn:
+            _running(read.state).drawn.extend(read.token_ids)
+        return result
+
+    def _nothing(self) -> Tensor:
+        return torch.empty(0, self._model.config.vocabulary_size)
+
+    def _lose(self, running: Running) -> None:
+        if running.slot is not None:
+            self._decoder.free(running.slot)
+        running.sequence = running.slot = None
+
+    def _make_again(self, drawn: Sequence[Read], give_way: Callable[[], None]) -> None:
+        """The states that a step that failed has cost, read as they were the first time."""
+        lost = [read for read in drawn if _running(read.state).is_lost]
+        for read in lost:
+            running = _running(read.state)
+            running.sequence = self._model.new_state(running.max_tokens)
+            for chunk in running.chunks:
+                self._read([Again(running, chunk, False, read.is_invariant)], give_way)
+        most = max((len(_running(read.state).drawn) for read in lost), default=0)
+        for index in range(most):
+            self._decode(
+                [
+                    Again(running, (running.drawn[index],), True, read.is_invariant)
+                    for read in lost
+                    if index < len((running := _running(read.state)).drawn)
+                ]
+            )
+            give_way()
 
     def _read(self, reads: Sequence[Read], give_way: Callable[[], None]) -> dict[int, Tensor]:
         """Chunks whose numbers may not depend on others each by itself, the rest together."""
@@ -94,10 +158,9 @@ class Evo2Generator:
         return found
 
     def _extend(self, reads: Sequence[Read], give_way: Callable[[], None]) -> tuple[Tensor, ...]:
-        states = [_running(read.state).sequence for read in reads]
         rows = self._model.extend(
             [torch.tensor(read.token_ids) for read in reads],
-            [state for state in states if state is not None],
+            [_sequence(read) for read in reads],
             GivingWay(self._model.config, give_way),
         )
         assert rows is not None
@@ -133,6 +196,12 @@ class GivingWay(Everything):
         if name.endswith(".pre_norm"):
             self._give_way()
         return False
+
+
+def _sequence(read: Read) -> SequenceState:
+    sequence = _running(read.state).sequence
+    assert sequence is not None
+    return sequence
 
 
 def _running(state: object) -> Running:

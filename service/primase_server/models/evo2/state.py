@@ -67,6 +67,25 @@ class SequenceState:
         """Another past, equal so far, that goes on by itself."""
         return SequenceState([block.fork() for block in self.blocks], self.num_tokens)
 
+    def mark(self) -> "Mark":
+        """Where it is, to come back to; nothing is copied."""
+        pasts = [
+            replace(block) if isinstance(block, ConvolutionState) else block.num_tokens
+            for block in self.blocks
+        ]
+        return Mark(pasts, self.num_tokens)
+
+    def back_to(self, mark: "Mark") -> None:
+        """As if nothing had been read since, whatever a step that failed has left behind."""
+        self.num_tokens = mark.num_tokens
+        for block, past in zip(self.blocks, mark.pasts, strict=True):
+            if isinstance(block, KeyValues):
+                assert isinstance(past, int)
+                block.num_tokens = past
+            else:
+                assert isinstance(past, ConvolutionState)
+                block.short, block.inner = past.short, past.inner
+
     def convolution(self, layer: int) -> ConvolutionState:
         """The past of a hyena block."""
         block = self.blocks[layer]
@@ -78,6 +97,14 @@ class SequenceState:
         block = self.blocks[layer]
         assert isinstance(block, KeyValues)
         return block
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a sequence: of each block its tensors, or how many keys and values there are."""
+
+    pasts: list[ConvolutionState | int]
+    num_tokens: int
 
 
 def empty_past(

@@ -61,11 +61,19 @@ class ProGen2Generator:
         """[reads that want logits, vocabulary] float32, in their order; every state moves on.
 
         Between the blocks of a chunk it calls `give_way`. An out-of-memory error of torch passes
-        through.
+        through. When this raises, no state has moved on.
         """
         chunks = [read for read in reads if not read.is_drawn]
         drawn = [read for read in reads if read.is_drawn]
-        last_rows = self._read(chunks, give_way) | self._decode(drawn)
+        starts = [(state, state.num_tokens) for state in (_own(read.state) for read in reads)]
+        try:
+            return self._logits(reads, self._read(chunks, give_way) | self._decode(drawn))
+        except BaseException:
+            for state, num_tokens in starts:
+                state.num_tokens = num_tokens
+            raise
+
+    def _logits(self, reads: Sequence[Read], last_rows: dict[int, Tensor]) -> Tensor:
         rows = [last_rows[id(read)] for read in reads if read.wants_logits]
         if not rows:
             return torch.empty(0, self._model.num_logits)
