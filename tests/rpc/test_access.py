@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -105,6 +106,21 @@ def test_reflection_wants_a_key_and_health_does_not(guarded: Guarded) -> None:
     [answer] = stub.ServerReflectionInfo(iter([request]), timeout=30, metadata=bearer(guarded.key))
     assert len(answer.list_services_response.service) >= 7
     assert health(guarded.live.channel) == SERVING
+
+
+def test_no_service_that_is_told_of_is_open(guarded: Guarded) -> None:
+    """Whatever is added to the server, and not only the calls above."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(guarded.live.channel)
+    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    [told] = stub.ServerReflectionInfo(asked, metadata=bearer(guarded.key))
+    names = {service.name for service in told.list_services_response.service}
+    ours = {name for name in names if not name.startswith("grpc.")}
+    assert ours >= {service.full_name for service in SERVICES}
+    assert names - ours == {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    for name in ours:
+        for method in descriptor_pool.Default().FindServiceByName(name).methods:
+            refused = refusal(partial(asking(guarded.live, method), ()))
+            assert refused.reason == "UNAUTHENTICATED", method.full_name
 
 
 def test_a_large_request_without_a_key_is_not_looked_at(guarded: Guarded) -> None:
