@@ -56,7 +56,9 @@ class App:
             metrics.watch(self.host.registry, self.host.engine)
         keys_file = settings.access.keys_file
         gate = Gate(Keys(keys_file) if keys_file is not None else None)
-        self._server = build_server(self.host, settings.limits, CallObservers(observers), gate)
+        admin = self.host if isinstance(self.host, LocalHost) else None
+        observed = CallObservers(observers)
+        self._server = build_server(self.host, settings.limits, observed, gate, admin)
         self._back_door: BackDoor | None = None
         self._gateway: GatewayProcess | None = None
         self.grpc_port = 0
@@ -68,7 +70,6 @@ class App:
 
         Raises OSError where an address is taken.
         """
-        await self.host.health.update()
         self.grpc_port = listen(self._server, self.settings.grpc, self.settings.tls)
         if self.settings.tls is not None and self.settings.rest is not None:
             self._back_door = BackDoor()

@@ -1,28 +1,44 @@
-"""The models of this process: engine, registry, loading, and what becomes of failures."""
+"""The models of this process: loaded as it starts, and changed while it runs."""
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 import grpc
 import structlog
 
-from primase_server.engine.generation_scheduler import GenerationScheduler
-from primase_server.engine.limits import EngineLimits
+from primase_server.changes import Changes
 from primase_server.engine.local import LocalEngine
-from primase_server.engine.observer import EngineObserver, Observers
+from primase_server.engine.observer import EngineObserver
+from primase_server.errors import (
+    InvalidRequest,
+    LoadFailed,
+    ModelExists,
+    PrecisionUnverified,
+    ShuttingDown,
+)
+from primase_server.loading.in_thread import in_thread
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
+from primase_server.loading.memory import held_bytes, memory_of, need_of, require_room
 from primase_server.loading.sources import configured
+from primase_server.models.card import Change, ModelState
+from primase_server.models.families import EVO2
+from primase_server.models.hub.errors import HubError
 from primase_server.models.registry import Registry, ServedModel
-from primase_server.models.room import Room
-from primase_server.recovery import Recovery
+from primase_server.models.room import Memory
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import add_services
 from primase_server.screening import screening
 from primase_server.screening.screening import ScreeningObserver
-from primase_server.settings import Limits, Settings
+from primase_server.serving import Serving
+from primase_server.settings import ModelSettings, Settings
 
 log = structlog.get_logger()
+
+NOT_LOADED = "its weights could not be loaded; the server's log says why"
+UNLOAD_FIRST = "let the old weights go first (unload_first)"
 
 
 class LocalHost:
@@ -38,15 +54,25 @@ class LocalHost:
         self.registry = Registry(
             tuple(configured(model, settings.weights_dir) for model in settings.models)
         )
-        self.health = Health(self.registry)
-        self._recovery = Recovery(self.registry, self.health, self._serve_again)
-        self.engine = LocalEngine(Observers((self._recovery, *observers)))
+        self._serving = Serving(settings, self.registry, observers)
         self._screening = screening.configured(settings.screening, screened)
+        self._changes = Changes()
+        # So that what one load finds free is not taken by another.
+        self._one_load = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
-        self._loaded: dict[str, Loaded] = {}
+
+    @property
+    def engine(self) -> LocalEngine:
+        """See ModelHost."""
+        return self._serving.engine
+
+    @property
+    def health(self) -> Health:
+        """See Answering."""
+        return self._serving.health
 
     def add_services(self, server: grpc.aio.Server) -> None:
-        """See ModelHost."""
+        """See Answering."""
         limits = self.settings.limits
         add_services(server, self.engine, self.registry, limits, self._screening)
 
@@ -62,59 +88,160 @@ class LocalHost:
             await self._loading
 
     async def end_calls(self) -> None:
-        """See ModelHost."""
+        """See Answering."""
+        self._changes.end()
         await self.engine.close()
 
     async def stop(self) -> None:
         """See ModelHost."""
-        self._recovery.stop()
+        self._serving.stop()
         if self._screening is not None:
             await self._screening.close()
         if self._loading is not None:
             self._loading.cancel()
 
+    def change_of(self, name: str) -> Change:
+        """See ModelHost."""
+        return self._changes.of(name)
+
+    def memory(self) -> Sequence[Memory]:
+        """See ModelHost."""
+        return (Memory(*memory_of(EVO2, self.settings)),)
+
+    async def load(self, model: ModelSettings) -> None:
+        """See ModelHost."""
+        await self._changes.make(model.name, Change.LOADING, partial(self._load_another, model))
+
+    async def unload(self, name: str, grace_s: float | None = None) -> int:
+        """See ModelHost."""
+        served = self.registry.named(name)
+        if grace_s is None:
+            grace_s = self.settings.grace_s
+        work = partial(self._unload, served, grace_s)
+        return await self._changes.make(served.name, Change.UNLOADING, work)
+
+    async def reload(
+        self, name: str, source: str | None = None, *, unload_first: bool = False
+    ) -> None:
+        """See ModelHost."""
+        served = self.registry.named(name)
+        work = partial(self._reload, served, source or served.source, unload_first)
+        await self._changes.make(served.name, Change.RELOADING, work)
+
     async def _load_models(self) -> None:
-        for served in self.registry:
-            await self._load_model(served)
+        with suppress(ShuttingDown):
+            for served in self.registry:
+                if served.state is ModelState.LOADING and not self._changes.of(served.name):
+                    work = partial(self._load_first, served)
+                    await self._changes.make(served.name, Change.LOADING, work)
         log.info("models_loaded", states={m.name: m.state.value for m in self.registry})
 
-    async def _load_model(self, served: ServedModel) -> None:
-        source = next(m.source for m in self.settings.models if m.name == served.name)
+    async def _load_first(self, served: ServedModel) -> None:
         try:
-            loaded = await asyncio.to_thread(load, served, source, self.settings)
-        except Exception:
-            # The reason may name files, which is for the operator's eyes.
-            log.exception("model_failed", model=served.name)
-            served.set_failed("its weights could not be loaded; the server's log says why")
+            async with self._one_load:
+                loaded = await self._loaded(served, served.source)
+        except LoadFailed:
+            served.set_failed(NOT_LOADED)
         else:
-            self._serve(served, loaded)
+            self._serving.put(served, loaded)
         await self.health.update()
 
-    def _serve(self, served: ServedModel, loaded: Loaded) -> None:
-        if loaded.doubt and not self.settings.allow_unverified_precision:
-            log.warning("model_unverified", model=served.name, why=loaded.doubt)
-            served.set_unverified(loaded.runner, loaded.doubt)
-            return
-        limits = engine_limits(self.settings.limits, loaded.room)
-        generation = None
-        if loaded.generator is not None:
-            generation = GenerationScheduler(loaded.generator, limits)
-        self.engine.add_model(served.name, loaded.runner, limits, self.settings.device, generation)
-        served.set_ready(loaded.runner, loaded.doubt, loaded.room)
-        self._loaded[served.name] = loaded
+    async def _load_another(self, model: ModelSettings) -> None:
+        served = self._configured(model)
+        if (taken := self.registry.taken_name(served)) is not None:
+            other = self.registry.find(taken).name
+            raise ModelExists(f"the name {taken!r} is that of model {other!r}")
+        served.is_awaited = False
+        self.registry.add(served)
+        await self.health.update()
+        try:
+            async with self._one_load:
+                need = need_of(served, model.source, self.settings)
+                require_room(need, served, self.settings, self._others(served))
+                loaded = await self._loaded(served, model.source)
+        except LoadFailed as error:
+            served.set_failed(NOT_LOADED)
+            raise LoadFailed(f"{error.message}; the model is listed as failed") from None
+        except BaseException:
+            self.registry.remove(served)
+            raise
+        else:
+            self._serving.put(served, loaded)
+        finally:
+            await self.health.update()
+        log.info("model_loaded", model=served.name, source=model.source)
+        self._require_verified(loaded)
 
-    def _serve_again(self, name: str) -> None:
-        self._serve(self.registry.find(name), self._loaded[name])
+    async def _unload(self, served: ServedModel, grace_s: float) -> int:
+        served.is_awaited = False
+        served.set_unloading("it is being taken out of service")
+        await self.health.update()
+        num_ended = await self._serving.take_away(served, grace_s)
+        self.registry.remove(served)
+        await self.health.update()
+        log.info("model_unloaded", model=served.name, num_ended_calls=num_ended)
+        return num_ended
 
+    async def _reload(self, served: ServedModel, source: str, unload_first: bool) -> None:
+        new = self._configured(ModelSettings(served.name, source, served.aliases))
+        if new.family != served.family:
+            raise InvalidRequest.at("source", f"{source!r} is of {new.family}, not {served.family}")
+        is_empty = False
+        try:
+            async with self._one_load:
+                self._require_reload(served, new, unload_first=unload_first)
+                if unload_first:
+                    await self._empty(served)
+                    is_empty = True
+                loaded = await self._loaded(new, source)
+        except LoadFailed:
+            if is_empty:
+                served.set_failed(NOT_LOADED)
+                await self.health.update()
+            raise
+        if not unload_first:
+            self._require_verified(loaded)
+        served.source = source
+        self._serving.put(served, loaded)
+        await self.health.update()
+        log.info("model_reloaded", model=served.name, edition=served.edition)
+        self._require_verified(loaded)
 
-def engine_limits(limits: Limits, room: Room | None = None) -> EngineLimits:
-    """The engine's share of the limits, within the room there is on a model's device."""
-    return EngineLimits(
-        max_queued_tokens=limits.max_queued_tokens,
-        max_queued_bytes=limits.max_queued_bytes,
-        max_batch_tokens=limits.max_batch_tokens,
-        max_batch_bytes=room.batch_bytes if room else limits.max_batch_bytes,
-        max_pending_result_bytes=limits.max_pending_result_bytes,
-        max_step_s=limits.max_step_s,
-        max_state_bytes=room.state_bytes if room else EngineLimits.max_state_bytes,
-    )
+    def _require_reload(self, served: ServedModel, new: ServedModel, *, unload_first: bool) -> None:
+        need = need_of(new, new.source, self.settings)
+        others = self._others(served)
+        if unload_first:
+            require_room(need, new, self.settings, others, freed_bytes=held_bytes(served))
+        else:
+            require_room(need, new, self.settings, others, advice=UNLOAD_FIRST)
+
+    async def _empty(self, served: ServedModel) -> None:
+        served.is_awaited = False
+        served.set_loading("it is being reloaded")
+        await self.health.update()
+        await self._serving.take_away(served, self.settings.grace_s)
+
+    async def _loaded(self, served: ServedModel, source: str) -> Loaded:
+        """Raises LoadFailed."""
+        try:
+            return await in_thread(partial(load, served, source, self.settings))
+        except Exception as error:
+            # The reason may name files, which is for the operator's eyes.
+            log.exception("model_failed", model=served.name)
+            why = str(error) or type(error).__name__
+        raise LoadFailed(f"model {served.name!r}: {why}")
+
+    def _configured(self, model: ModelSettings) -> ServedModel:
+        try:
+            return configured(model, self.settings.weights_dir)
+        except HubError as error:
+            raise LoadFailed(str(error)) from error
+        except ValueError as error:
+            raise InvalidRequest.at("source", str(error)) from error
+
+    def _require_verified(self, loaded: Loaded) -> None:
+        if not self._serving.accepts(loaded):
+            raise PrecisionUnverified(loaded.doubt)
+
+    def _others(self, served: ServedModel) -> list[ServedModel]:
+        return [model for model in self.registry if model.name != served.name]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine, Sequence
 import structlog
 
 from primase_server.engine.observer import SilentObserver
-from primase_server.models.registry import Registry
+from primase_server.models.card import ModelState
+from primase_server.models.registry import Registry, ServedModel
 from primase_server.rpc.health import Health
 
 log = structlog.get_logger()
@@ -32,25 +33,33 @@ class Recovery(SilentObserver):
     def model_lost(self, model: str) -> None:
         """See EngineObserver."""
         log.error("model_lost", model=model)
-        self._registry.find(model).set_failed("it failed while it ran; the server's log says why")
+        if (served := self._served(model)) is not None:
+            served.set_failed("it failed while it ran; the server's log says why")
         self._start(self._health.update())
 
     def not_finite(self, model: str) -> None:
         """See EngineObserver."""
         log.error("model_degraded", model=model)
-        self._registry.find(model).set_degraded("it gave numbers that are not finite of late")
+        if (served := self._served(model)) is not None:
+            served.set_degraded("it gave numbers that are not finite of late")
 
     def device_ended(self, models: Sequence[str]) -> None:
         """See EngineObserver."""
         log.error("device_died", models=list(models))
         for model in models:
-            self._registry.find(model).set_loading("its device is being started again")
+            if (served := self._served(model)) is not None:
+                served.set_loading("its device is being started again")
         self._start(self._restart(models))
 
     def stop(self) -> None:
         """Start nothing any more."""
         for task in self._tasks:
             task.cancel()
+
+    def _served(self, name: str) -> ServedModel | None:
+        """The model, unless an operator has taken it out of service meanwhile."""
+        found = (model for model in self._registry if model.name == name)
+        return next((model for model in found if model.state is ModelState.READY), None)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -36,6 +36,7 @@ def test_it_lists_every_service(grpcurl: Path, server: Server) -> None:
     assert run(grpcurl, server.target, "list").split() == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "primase.admin.v1.AdminService",
         "primase.esm2.v1.Esm2Service",
         "primase.evo2.v1.Evo2Service",
         "primase.models.v1.ModelService",

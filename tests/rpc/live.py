@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from primase.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
 from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
@@ -40,6 +41,7 @@ class Live:
         self.evo2 = Evo2ServiceStub(channel)
         self.progen2 = ProGen2ServiceStub(channel)
         self.models = ModelServiceStub(channel)
+        self.admin = AdminServiceStub(channel)
         self._loop = loop
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:

@@ -33,6 +33,7 @@ def test_reflection_lists_every_service(live: Live) -> None:
     assert {service.name for service in answer.list_services_response.service} == {
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "primase.admin.v1.AdminService",
         "primase.esm2.v1.Esm2Service",
         "primase.evo2.v1.Evo2Service",
         "primase.models.v1.ModelService",

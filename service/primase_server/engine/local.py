@@ -75,11 +75,7 @@ class LocalEngine:
             raise ValueError(f"model {name!r} is served already")
         self._start(name, runner, limits, device, generation, edition)
 
-    def serves(self, name: str) -> bool:
-        """Whether new jobs of a model are admitted."""
-        return name in self._models
-
-    def replace_model(
+    def put_model(
         self,
         name: str,
         runner: OneShotRunner,
@@ -103,6 +99,15 @@ class LocalEngine:
         if (model := self._replaced.pop((name, edition), None)) is not None:
             self._remove(model, error)
 
+    def remove_editions(self, name: str, error: PrimaseError) -> None:
+        """Stop serving all there is of a model, and forget that there was one."""
+        for replaced, edition in tuple(self._replaced):
+            if replaced == name:
+                self.remove_replaced(name, edition, error)
+        if name in self._models:
+            self.remove_model(name, error)
+        self._not_ready.pop(name, None)
+
     def remove_model(self, name: str, error: PrimaseError | None = None) -> None:
         """Stop serving a model; its open jobs end with `error`, or ModelNotReady."""
         self._remove(self._models.pop(name), error)
@@ -110,10 +115,6 @@ class LocalEngine:
     def refuse_model(self, name: str, why: str) -> None:
         """Answer ModelNotReady for a model that is loading or failed to load, until it is added."""
         self._not_ready[name] = why
-
-    def forget_model(self, name: str) -> None:
-        """Answer UnknownModel for one that was refused."""
-        self._not_ready.pop(name, None)
 
     def queue_state(self, name: str) -> QueueState:
         state = self._state(self._model(name))

@@ -29,7 +29,7 @@ class Submission:
         self.max_drawn = 0
         self.submitted_s = time.monotonic()
         self.ticket = LocalTicket(self)
-        self._planner = planner
+        self._planner: Planner | None = planner
         self._loop = loop
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
@@ -49,11 +49,12 @@ class Submission:
 
     def ticket_read(self, num_bytes: int) -> None:
         with self._loop.changing():
-            self._planner.read(self.ticket, num_bytes)
+            if self._planner is not None:
+                self._planner.read(self.ticket, num_bytes)
 
     def ticket_heartbeat(self) -> Heartbeat | None:
         with self._loop.changing():
-            return self._planner.heartbeat(self.ticket)
+            return None if self._planner is None else self._planner.heartbeat(self.ticket)
 
     def ticket_ended(self, error: PrimaseError | None) -> None:
         if self._timer is not None:
@@ -62,7 +63,10 @@ class Submission:
 
     def ticket_emptied(self) -> None:
         with self._loop.changing():
-            self._planner.forget(self.ticket)
+            if self._planner is not None:
+                self._planner.forget(self.ticket)
+        # Who reads slowly may keep the ticket for long, and must not keep the weights with it.
+        self._planner = None
 
     def _expire(self) -> None:
         self.ticket.fail(DeadlineExpired("the deadline passed before the work was done"))

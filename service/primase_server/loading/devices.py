@@ -1,6 +1,8 @@
 """Which devices an operator's word means, and how much room is left on them."""
 
+import ctypes
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ CUDA = "cuda"
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 CGROUP_FILES = ("memory.max", "memory.current", "memory.stat")
+# glibc keeps what is freed of small pieces, until it is told otherwise
+_malloc_trim = ctypes.CDLL(None).malloc_trim if platform.libc_ver()[0] == "glibc" else None
 STATE_SHARE = 0.5  # of what is free once the weights are there
 BATCH_SHARE = 0.3  # the rest is the allocator's, and other programs'
 
@@ -43,6 +47,22 @@ def room_on(devices: Sequence[torch.device], limits: Limits) -> Room:
     fullest = min(free_bytes)
     state_bytes = int(fullest * len(devices) * STATE_SHARE)
     return Room(int(fullest * BATCH_SHARE), limits.max_state_bytes or state_bytes)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of the device that weights could still take."""
+    if device.type != CUDA:
+        return _free_memory()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
+
+
+def give_back() -> None:
+    """Return memory that nothing uses any more to the devices and to the system."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def _free_memory() -> int:

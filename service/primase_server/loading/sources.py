@@ -41,7 +41,8 @@ def configured(model: ModelSettings, weights_dir: Path) -> ServedModel:
         raise ValueError(f"{model.source!r}: the seed is a whole number, as in random:7")
     if kind == HUB:
         _require_pulled(model.name, weights_dir)
-    return ServedModel(model.name, family.name, family.slugs.get(model.name, ""), model.aliases)
+    variant = family.slugs.get(model.name, "")
+    return ServedModel(model.name, family.name, variant, model.aliases, source=model.source)
 
 
 def family_of(model: ModelSettings) -> Family:

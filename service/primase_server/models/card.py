@@ -28,6 +28,18 @@ class ModelState(Enum):
     UNLOADING = "unloading"
 
 
+class Change(Enum):
+    """What is being done to a model by its operator."""
+
+    NONE = ""
+    LOADING = "being loaded"
+    RELOADING = "being reloaded"
+    UNLOADING = "being unloaded"
+
+    def __bool__(self) -> bool:
+        return self is not Change.NONE
+
+
 @dataclass(frozen=True)
 class Weights:
     """Identity of the weights; `checksum` is `sha256:<hex>` over the files read, or empty.

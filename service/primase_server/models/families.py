@@ -12,14 +12,20 @@ from primase_server.models.progen2 import config as progen2
 class Family:
     """Models of one architecture.
 
-    slugs: the variant behind each official name. num_parameters: by variant. stored_bytes: of one
-    number in the official files.
+    slugs: the variant behind each official name. num_parameters: by variant. widths: numbers of a
+    token between layers, by variant. stored_bytes: of one number in the official files.
     """
 
     name: str
     slugs: Mapping[str, str]
     num_parameters: Mapping[str, int]
+    widths: Mapping[str, int]
     stored_bytes: int
+
+    @property
+    def fixture(self) -> str:
+        """The variant of the tiny weights that come with the service."""
+        return self.slugs[f"{self.name}-fixture"]
 
     @property
     def official_names(self) -> tuple[str, ...]:
@@ -31,21 +37,29 @@ ESM2 = Family(
     "esm2",
     esm2.SLUGS,
     {name: config.num_parameters for name, config in esm2.VARIANTS.items()},
+    {name: config.width for name, config in esm2.VARIANTS.items()},
     stored_bytes=4,
 )
 EVO2 = Family(
     "evo2",
     evo2.SLUGS,
     {name: config.num_parameters for name, config in evo2.VARIANTS.items()},
+    {name: config.width for name, config in evo2.VARIANTS.items()},
     stored_bytes=2,
 )
 PROGEN2 = Family(
     "progen2",
     progen2.SLUGS,
     {name: config.num_parameters for name, config in progen2.VARIANTS.items()},
+    {name: config.width for name, config in progen2.VARIANTS.items()},
     stored_bytes=4,
 )
 FAMILIES = (ESM2, EVO2, PROGEN2)
+
+
+def family_named(name: str) -> Family:
+    """The family of that name. Raises StopIteration for none."""
+    return next(family for family in FAMILIES if family.name == name)
 
 
 def family_of_checkpoint(checkpoint: str) -> Family:

@@ -1,4 +1,4 @@
-"""How much of a device one model may use beside its weights."""
+"""How much of a device is free, and how much one model may use beside its weights."""
 
 from dataclasses import dataclass, replace
 
@@ -13,3 +13,11 @@ class Room:
     def halved(self) -> "Room":
         """What each of two kinds of work has, where they carry states side by side."""
         return replace(self, state_bytes=self.state_bytes // 2)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that are free on a device."""
+
+    device: str
+    free_bytes: int

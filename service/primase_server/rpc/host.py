@@ -1,11 +1,14 @@
 """What answers behind the edge: the models of this process, or those of a cluster."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import grpc
 
 from primase_server.engine.engine import Engine
+from primase_server.models.card import Change
 from primase_server.models.registry import Registry
+from primase_server.models.room import Memory
 from primase_server.rpc.health import Health
 from primase_server.settings import ModelSettings
 
@@ -48,19 +51,26 @@ class ModelHost(Answering, Protocol):
     async def stop(self) -> None:
         """Give up what is still being loaded. After `end_calls`."""
 
+    def change_of(self, name: str) -> Change:
+        """What is being done to that model now."""
+
+    def memory(self) -> Sequence[Memory]:
+        """What is free on the devices that models are put on; none where that is not known."""
+
     async def load(self, model: ModelSettings) -> None:
         """Serve one more model; returns when it is ready.
 
-        It goes on where the caller is cancelled. Raises InvalidRequest for a source that cannot be,
-        ModelExists, InsufficientMemory, ModelBusy, LoadFailed, ShuttingDown.
+        This and what follows goes on where the caller is cancelled. Raises InvalidRequest for a
+        source that cannot be, ModelExists, InsufficientMemory, ModelBusy, LoadFailed,
+        PrecisionUnverified, ShuttingDown.
         """
 
-    async def unload(self, name: str, grace_s: float | None = None) -> None:
+    async def unload(self, name: str, grace_s: float | None = None) -> int:
         """Serve a model no more; returns when its memory is free.
 
         New calls are refused from now on. Those in flight have `grace_s`, by default as long as at
-        the end of the server, and then end with ModelNotReady. Raises UnknownModel, ModelBusy,
-        ShuttingDown.
+        the end of the server, and then end with ModelNotReady; gives how many did. Raises
+        UnknownModel, ModelBusy, ShuttingDown.
         """
 
     async def reload(

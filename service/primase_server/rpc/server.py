@@ -6,17 +6,19 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from primase.admin.v1 import admin_service_pb2_grpc
 from primase.esm2.v1 import esm2_service_pb2_grpc
 from primase.evo2.v1 import evo2_service_pb2_grpc
 from primase.models.v1 import model_service_pb2_grpc
 from primase.progen2.v1 import progen2_service_pb2_grpc
 from primase_server.engine.engine import Engine
 from primase_server.models.registry import Registry
+from primase_server.rpc.admin_service import ADMIN_SERVICE, AdminServicer
 from primase_server.rpc.concerns import CallObserver, Doorkeeper, EdgeInterceptor
 from primase_server.rpc.esm2_service import Esm2Servicer
 from primase_server.rpc.evo2_service import Evo2Servicer
 from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE
-from primase_server.rpc.host import Answering
+from primase_server.rpc.host import Answering, ModelHost
 from primase_server.rpc.model_service import ModelServicer
 from primase_server.rpc.progen2_service import ProGen2Servicer
 from primase_server.rpc.tls import server_credentials
@@ -26,6 +28,8 @@ from primase_server.settings import Limits, Listen, Tls
 KEEPALIVE_MS = 60_000
 MIN_PING_INTERVAL_MS = 10_000
 LAST_WORDS_S = 5.0
+HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+REFLECTED = (MODEL_SERVICE, *FAMILY_SERVICES.values(), HEALTH_SERVICE, reflection.SERVICE_NAME)
 
 
 def build_server(
@@ -33,14 +37,23 @@ def build_server(
     limits: Limits,
     observer: CallObserver | None = None,
     gate: Doorkeeper | None = None,
+    admin: ModelHost | None = None,
 ) -> grpc.aio.Server:
-    """A server that answers for these models; it is not listening yet."""
+    """A server that answers for these models; it is not listening yet.
+
+    admin: the host that those with the scope of that name may change.
+    """
     server = grpc.aio.server(
         interceptors=[EdgeInterceptor(observer, gate)], options=_options(limits)
     )
     models.add_services(server)
     health_pb2_grpc.add_HealthServicer_to_server(models.health.servicer, server)
-    reflection.enable_server_reflection(_reflected(), server)
+    names = [*REFLECTED]
+    if admin is not None:
+        servicer = AdminServicer(admin, limits)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicer, server)
+        names.append(ADMIN_SERVICE)
+    reflection.enable_server_reflection(names, server)
     return server
 
 
@@ -95,8 +108,3 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
-
-
-def _reflected() -> tuple[str, ...]:
-    health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    return (MODEL_SERVICE, *FAMILY_SERVICES.values(), health, reflection.SERVICE_NAME)
