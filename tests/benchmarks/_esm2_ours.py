@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import primase
-from primase_server.hosting import engine_limits
+from primase_server.serving import engine_limits
 from primase_server.engine.events import ItemFinished
 from primase_server.engine.job import Job
 from primase_server.engine.local import LocalEngine

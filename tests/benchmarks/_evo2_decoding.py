@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from primase_server.hosting import engine_limits
+from primase_server.serving import engine_limits
 from primase_server.engine.events import Finished, Tokens
 from primase_server.engine.generation import GenerationJob, Sampling
 from primase_server.engine.generation_scheduler import GenerationScheduler

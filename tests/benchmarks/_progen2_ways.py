@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from primase_server.hosting import engine_limits
+from primase_server.serving import engine_limits
 from primase_server.engine.events import Tokens
 from primase_server.engine.generation import GenerationJob, Sampling
 from primase_server.engine.generation_scheduler import GenerationScheduler
