@@ -110,7 +110,7 @@ def test_reflection_wants_a_key_and_health_does_not(guarded: Guarded) -> None:
 
 def test_no_service_that_is_told_of_is_open(guarded: Guarded) -> None:
     """Whatever is added to the server, and not only the calls above."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(guarded.live.channel)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(guarded.live.channel)
     asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
     [told] = stub.ServerReflectionInfo(asked, metadata=bearer(guarded.key))
     names = {service.name for service in told.list_services_response.service}
