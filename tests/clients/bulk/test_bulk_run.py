@@ -37,7 +37,7 @@ def cluster() -> Iterator[str]:
         made.add_node(**node)
         yield made.address
     finally:
-        made.shutdown()
+        made.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,12 @@ from primase.cli.encode_task import EncodeTask
 from primase.cli.score_task import score_task
 from primase.client import Client, connect
 from primase.models.v1.model_service_pb2 import Layer, Model
+from primase.names import IncludeName
 from tests.clients.cli.answers import EveryAnswer
 from tests.clients.scripted import Manner, Responses, abort, at_once, serving, status
 
 QUEUE_FULL = status(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", "the queue is full")
-SCORES = {"family": "esm2", "model": "m", "mode": "pseudo", "per_residue": True}
+SCORES: dict[str, Any] = {"family": "esm2", "model": "m", "mode": "pseudo", "per_residue": True}
 SCORES |= {"strand": "forward", "prepend_bos": False, "per_base": False}
 TASK_OF = partial(tasks.scores, task_of=partial(score_task, **SCORES))
 
@@ -147,7 +148,7 @@ def test_every_record_has_an_answer_or_there_is_no_shard(tmp_path: Path) -> None
 
 def test_arrays_are_named_before_the_first_answer() -> None:
     model = Model(layers=[Layer(index=index) for index in range(7)])
-    include = ("contacts", "per_token", "mean", "attention_maps")
+    include: tuple[IncludeName, ...] = ("contacts", "per_token", "mean", "attention_maps")
     task = EncodeTask("m", include, (-1, 0, -7, 6), ((5, 1), (2, 0)), "float32")
     assert task.array_names(model) == (
         "mean/0",
