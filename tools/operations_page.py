@@ -5,10 +5,8 @@
 Each lies between two comments that name it; the rest of the page is written by hand.
 """
 
-import argparse
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import click
@@ -20,10 +18,11 @@ from primase_server.models.evo2.state import state_bytes as evo2_state_bytes
 from primase_server.models.families import EVO2, FAMILIES, PROGEN2
 from primase_server.models.progen2 import config as progen2
 from primase_server.models.progen2.state import state_bytes as progen2_state_bytes
+from tools import page_tables
 from tools.descriptors import ROOT
+from tools.page_tables import Row, size, table
 
 PAGE = ROOT / "docs" / "operations.md"
-GIB, MIB = 1 << 30, 1 << 20
 FLOAT32_BYTES, HALF_BYTES = 4, 2
 EVO2_TOKENS = (1024, 8192, 131_072, 1 << 20)
 PROGEN2_TOKENS = (256, 1024, 2048)
@@ -31,7 +30,6 @@ PROGEN2_TOKENS = (256, 1024, 2048)
 TOLD_DEFAULT = re.compile(r"\s*\[default: ([^\]]+)\]")
 NO_DEFAULT = "none"
 
-Row = Sequence[str]
 ConfigT = TypeVar("ConfigT")
 StateBytes = Callable[[ConfigT, int, int], int]
 
@@ -46,12 +44,6 @@ def tables() -> Mapping[str, str]:
         "state of Evo 2": table(state_head(EVO2_TOKENS), states_of_evo2()),
         "state of ProGen2": table(state_head(PROGEN2_TOKENS), states_of_progen2()),
     }
-
-
-def table(head: Row, rows: Iterable[Row]) -> str:
-    """As Markdown."""
-    lines = (head, ["---"] * len(head), *rows)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def options(command: click.Command, prefix: str) -> Iterator[Row]:
@@ -125,38 +117,14 @@ def pair(state_bytes: StateBytes[ConfigT], config: ConfigT, num_tokens: int) -> 
     return f"{size(half)}; {size(whole)}"
 
 
-def size(num_bytes: int) -> str:
-    """As people say it."""
-    if num_bytes >= 100 * GIB:
-        return f"{num_bytes / GIB:,.0f} GiB"
-    if num_bytes >= GIB:
-        return f"{num_bytes / GIB:.1f} GiB"
-    return f"{num_bytes / MIB:.0f} MiB" if num_bytes >= 10 * MIB else f"{num_bytes / MIB:.1f} MiB"
-
-
 def filled(page: str) -> str:
     """The page with its tables as they should be. Raises ValueError where one has no place."""
-    for name, text in tables().items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-        before, found, rest = page.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise ValueError(f"{PAGE.name} has no place for {name}")
-        page = f"{before}{begin}{text}{end}{after}"
-    return page
+    return page_tables.filled(PAGE.name, page, tables())
 
 
 def main() -> None:
     """See above."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when stale")
-    check = parser.parse_args().check
-    page = PAGE.read_text()
-    wanted = filled(page)
-    if not check:
-        PAGE.write_text(wanted)
-    elif page != wanted:
-        sys.exit(f"{PAGE.name} is stale: python -m tools.operations_page")
+    page_tables.run(PAGE, filled, "tools.operations_page", __doc__)
 
 
 if __name__ == "__main__":
