@@ -1,0 +1,32 @@
+"""A replica screens what it generates, and knows for whom; the front end hands its answer on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from primase.screening.v1 import screening_service_pb2 as pb
+from primase_server.settings import Access, Screening
+from tests.access.keys import add_key
+from tests.cluster.nearby import serving, settings_of
+from tests.cluster.requests import EVO2, generation
+from tests.rpc.evo2_generation import only
+from tests.screening.scripted import REFUSED, screener
+
+
+def test_what_a_replica_generates_is_screened(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    metadata = (("authorization", f"Bearer {add_key(path, 'lab')}"),)
+    request = generation(12)
+    with screener() as script:
+        screening = Screening(target=script.target)
+        settings = replace(settings_of(EVO2), screening=screening, access=Access(path))
+        with serving(settings) as front:
+            allowed = only(front.evo2.StreamGenerate(request, metadata=metadata))
+            script.verdict = lambda _: REFUSED
+            refused = only(front.evo2.StreamGenerate(request, metadata=metadata))
+    prompt = request.items[0].prompt
+    assert [(a.caller, a.model, a.kind, a.sequence) for a in script.asked] == [
+        ("lab", EVO2, pb.SEQUENCE_KIND_DNA, prompt + allowed.text)
+    ] * 2
+    assert refused.token_ids == []
+    assert refused.refusal is not None
+    assert refused.refusal.reason == "SEQUENCE_REFUSED"
