@@ -56,9 +56,8 @@ class App:
             metrics.watch(self.host.registry, self.host.engine)
         keys_file = settings.access.keys_file
         gate = Gate(Keys(keys_file) if keys_file is not None else None)
-        admin = self.host if isinstance(self.host, LocalHost) else None
         observed = CallObservers(observers)
-        self._server = build_server(self.host, settings.limits, observed, gate, admin)
+        self._server = build_server(self.host, settings.limits, observed, gate, self.host)
         self._back_door: BackDoor | None = None
         self._gateway: GatewayProcess | None = None
         self.grpc_port = 0

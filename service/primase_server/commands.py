@@ -5,6 +5,8 @@ Every flag has a twin in the environment, such as `PRIMASE_SERVE_REST_PORT` for 
 
 import asyncio
 import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -36,6 +38,13 @@ from primase_server.settings import (
     Telemetry,
     Tls,
 )
+
+
+@dataclass(frozen=True)
+class SettingsTaker:
+    """In the context of `serve`: takes the settings, and nothing is served."""
+
+    take: Callable[[Settings], None]
 
 
 class ModelParameter(click.ParamType[ModelSettings]):
@@ -233,6 +242,15 @@ dtype_option = click.option(
     help="Of each model, tokens of work that may wait; above that it is refused, to come back.",
 )
 @click.option(
+    "--max-queue-s",
+    default=Limits.max_queue_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How long a burst of work may wait, of each model, at its speed of late; 128 calls of a "
+    "size always may. Above that work is refused, to come back, and until nobody had to be refused "
+    "for so long, only 16 wait. Generation is not meant.",
+)
+@click.option(
     "--max-batch-tokens",
     type=click.IntRange(1),
     help=f"Tokens of one step.  [default: {CPU_BATCH_TOKENS}, on a GPU {GPU_BATCH_TOKENS}]",
@@ -331,6 +349,7 @@ def serve(
     max_residues: int,
     max_bases: int,
     max_queued_tokens: int,
+    max_queue_s: float,
     max_batch_tokens: int | None,
     max_state_bytes: int | None,
     max_request_bytes: int,
@@ -356,6 +375,7 @@ def serve(
         max_residues=max_residues,
         max_bases=max_bases,
         max_queued_tokens=max_queued_tokens,
+        max_queue_s=max_queue_s,
         max_batch_tokens=max_batch_tokens
         or (CPU_BATCH_TOKENS if device == CPU else GPU_BATCH_TOKENS),
         max_state_bytes=max_state_bytes,
@@ -400,7 +420,8 @@ def serve(
         require_cluster(cluster, {model.name for model in settings.models})
     if pull:
         _pull(settings)
-    _serve(settings)
+    taker = click.get_current_context().find_object(SettingsTaker)
+    (taker.take if taker else _serve)(settings)
 
 
 def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

@@ -17,10 +17,8 @@ from primase.cluster.v1 import replica_service_pb2
 from primase.cluster.v1.replica_service_pb2_grpc import ReplicaServiceStub
 from primase.esm2.v1 import esm2_service_pb2 as esm2
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
-from primase.evo2.v1 import evo2_service_pb2 as evo2
 from primase.generation_results import Tokens
 from primase.models.v1 import model_service_pb2 as models
-from primase.type.v1 import generation_pb2
 from primase_server.access.quotas import QuotaLimits
 from primase_server.cluster.replicas import ReplicaHandle
 from primase_server.cluster.router import Sent
@@ -30,11 +28,10 @@ from primase_server.rpc import generating
 from primase_server.settings import Access, ReplicaRange
 from tests.access.keys import add_key
 from tests.cluster.nearby import Front, Seen, serving, settings_of
+from tests.cluster.requests import ESM2, EVO2, PROGEN2, PROTEIN, encode, generation
 from tests.conditions import until
 from tests.rpc.live import detail, refusal
 
-ESM2, EVO2, PROGEN2 = "esm2-fixture", "evo2-fixture", "progen2-fixture"
-PROTEIN = "MKTVRQERLK"
 SEEN = Seen()
 
 
@@ -43,20 +40,6 @@ def front() -> Iterator[Front]:
     replicas = (ReplicaRange(ESM2, 2, 2), ReplicaRange(EVO2, 2, 2))
     with serving(settings_of(ESM2, EVO2, PROGEN2, replicas=replicas), SEEN) as running:
         yield running
-
-
-def encode(*sequences: str) -> esm2.EncodeRequest:
-    items = [esm2.EncodeItem(id=f"s{i}", sequence=text) for i, text in enumerate(sequences)]
-    return esm2.EncodeRequest(model=ESM2, items=items)
-
-
-def generation(num_tokens: int, seed: int = 5) -> evo2.StreamGenerateRequest:
-    sampling = generation_pb2.Sampling(seed=seed, top_k=4)
-    return evo2.StreamGenerateRequest(
-        model=EVO2,
-        items=[evo2.GenerateItem(prompt="ACGTTGCA" * 4)],
-        options=evo2.GenerateOptions(num_tokens=num_tokens, sampling=sampling, alphabet="ACGT"),
-    )
 
 
 def is_idle(front: Front, model: str) -> bool:

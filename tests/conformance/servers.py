@@ -40,17 +40,22 @@ def running() -> Iterator[Servers]:
     """All of them, on free ports."""
     models = [f"--model={name}=fixture" for name in MODELS]
     with (
-        tempfile.TemporaryDirectory() as folder,
         live.serving(*models, "--withdraw-s=0", "--grace-s=1") as server,
+        beside(server.target) as found,
     ):
+        yield found
+
+
+@contextmanager
+def beside(target: str) -> Iterator[Servers]:
+    """The others, with a server of the models that is there already."""
+    with tempfile.TemporaryDirectory() as folder:
         cert, key = self_signed(Path(folder))
         credentials = grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())])
         plain, plain_port = scripted.start()
         encrypted, encrypted_port = scripted.start(credentials)
         try:
-            yield Servers(
-                server.target, f"localhost:{plain_port}", f"localhost:{encrypted_port}", cert
-            )
+            yield Servers(target, f"localhost:{plain_port}", f"localhost:{encrypted_port}", cert)
         finally:
             plain.stop(None).wait()
             encrypted.stop(None).wait()

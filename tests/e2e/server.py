@@ -49,14 +49,15 @@ class Log:
         for text in stream:
             with self._changed:
                 self.text.append(text)
-                self._lines.append(_parsed(text))
+                self._lines.append(parsed(text))
                 self._changed.notify_all()
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
 
 
-def _parsed(text: str) -> LogLine:
+def parsed(text: str) -> LogLine:
+    """A line of the log; empty where it is none of ours."""
     try:
         found = json.loads(text)
     except json.JSONDecodeError:

@@ -26,7 +26,6 @@ from primase_server.errors import (
     InternalError,
     ModelNotReady,
     PrimaseError,
-    ShuttingDown,
 )
 from primase_server.models.registry import ServedModel
 from primase_server.rpc.call import PRECISION_UNVERIFIED, Call, Spent
@@ -160,8 +159,8 @@ class Attempts:
     def _lost(self, link: Link, error: grpc.aio.AioRpcError) -> None:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineExpired("the deadline passed before the work was done")
-        if self._engine.is_closed:
-            raise ShuttingDown("the server is stopping")
+        if link.given_up is not None:
+            raise link.given_up
         log.warning(
             "replica_lost_a_call",
             replica=link.handle.replica_id,

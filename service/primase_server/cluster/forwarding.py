@@ -18,7 +18,6 @@ from primase.models.v1 import model_service_pb2
 from primase.progen2.v1 import progen2_service_pb2
 from primase_server.cluster.attempts import Attempts
 from primase_server.cluster.remote_engine import RemoteEngine
-from primase_server.errors import ShuttingDown
 from primase_server.rpc.call import Context, current_call
 from primase_server.rpc.concerns import LARGE_REQUEST_BYTES
 from primase_server.rpc.model_messages import DEFAULTS
@@ -86,7 +85,9 @@ class Forwarding:
                         attempts.failed(link, error)
                         continue
                     except asyncio.CancelledError:
-                        self._require_open()
+                        # One that we gave up looks as one that the caller gave up.
+                        if link.given_up is not None:
+                            raise link.given_up from None
                         raise
                     await attempts.begins(rpc)
                     await attempts.ended(rpc)
@@ -114,7 +115,9 @@ class Forwarding:
                         attempts.failed(link, error)
                         continue
                     except asyncio.CancelledError:
-                        self._require_open()
+                        # One that we gave up looks as one that the caller gave up.
+                        if link.given_up is not None:
+                            raise link.given_up from None
                         raise
                     finally:
                         rpc.cancel()
@@ -126,11 +129,6 @@ class Forwarding:
         model = self._engine.registry.find(getattr(request, "model"))  # noqa: B009  of any request
         call.model = model.name
         return Attempts(self._engine, call, model, about_tokens(request, model.family), self._token)
-
-    def _require_open(self) -> None:
-        # A call that we gave up ourselves looks as one that the caller gave up.
-        if self._engine.is_closed:
-            raise ShuttingDown("the server is stopping")
 
 
 def about_tokens(request: Message, family: str) -> int:

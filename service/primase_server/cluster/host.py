@@ -3,64 +3,40 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from functools import partial
 
 import grpc
 import structlog
 
-from primase_server.cluster.autoscaler import Scaling
+from primase_server.changes import Changes
 from primase_server.cluster.controller import Controller, ModelCondition
 from primase_server.cluster.forwarding import Forwarding
+from primase_server.cluster.machines import (
+    MachinesOf,
+    Unreachable,
+    ray_machines,
+    resources_of,
+    scaling_of,
+)
 from primase_server.cluster.observer import ClusterObserver
 from primase_server.cluster.patience import Patience
 from primase_server.cluster.remote_engine import RemoteEngine
-from primase_server.cluster.replica import ReplicaDescription
-from primase_server.cluster.replicas import (
-    ReplicaFactory,
-    ReplicaHandle,
-    ReplicaSpec,
-    Resources,
-)
+from primase_server.cluster.replicas import ReplicaFailed, ReplicaSpec
 from primase_server.cluster.trust import Trust
+from primase_server.errors import InvalidRequest, LoadFailed, ModelExists
 from primase_server.loading.sources import configured
-from primase_server.models.card import ModelCard, ModelState
+from primase_server.models.card import Change, ModelCard, ModelState
+from primase_server.models.hub.errors import HubError
 from primase_server.models.registry import Registry, ServedModel
+from primase_server.models.room import Memory
 from primase_server.rpc.health import Health
-from primase_server.settings import Cluster, ModelSettings, Settings, amount_of
+from primase_server.settings import ModelSettings, Settings
 
 log = structlog.get_logger()
 
-GIB = 1 << 30
 RECONNECT_S = 2.0
-
-
-class Unreachable(Exception):
-    """There is no cluster at that address, or not yet."""
-
-
-class Machines(ReplicaFactory, Protocol):
-    """Where replicas run, and what each has told of its model."""
-
-    async def connect(self) -> None:
-        """Before anything is started. Raises Unreachable."""
-
-    async def close(self) -> None:
-        """After all has ended."""
-
-    def described(self, handle: ReplicaHandle) -> ReplicaDescription:
-        """What a replica told when it was ready."""
-
-
-MachinesOf = Callable[[Settings, Trust, RemoteEngine], Machines]
-
-
-def ray_machines(settings: Settings, trust: Trust, engine: RemoteEngine) -> Machines:
-    """Those of the Ray cluster that the settings name."""
-    # Ray takes a second to import, and is an extra.
-    from primase_server.cluster.ray_factory import RayFactory
-
-    return RayFactory(settings, trust, engine)
+LOOK_AGAIN_S = 0.5
 
 
 class RemoteModel:
@@ -104,6 +80,7 @@ class ClusterHost:
         self._starting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()
+        self._changes = Changes()
 
     def add_services(self, server: grpc.aio.Server) -> None:
         """See Answering."""
@@ -121,7 +98,95 @@ class ClusterHost:
 
     async def end_calls(self) -> None:
         """See Answering."""
+        self._changes.end()
         await self.engine.close()
+
+    def change_of(self, name: str) -> Change:
+        """See ModelHost."""
+        return self._changes.of(name)
+
+    def memory(self) -> Sequence[Memory]:
+        """See ModelHost: Ray knows, and places replicas by it."""
+        return ()
+
+    async def load(self, model: ModelSettings) -> None:
+        """See ModelHost."""
+        await self._changes.make(model.name, Change.LOADING, partial(self._load, model))
+
+    async def unload(self, name: str, grace_s: float | None = None) -> int:
+        """See ModelHost."""
+        served = self.registry.named(name)
+        work = partial(self._unload, served, grace_s)
+        return await self._changes.make(served.name, Change.UNLOADING, work)
+
+    async def reload(
+        self, name: str, source: str | None = None, *, unload_first: bool = False
+    ) -> None:
+        """See ModelHost."""
+        served = self.registry.named(name)
+        work = partial(self._reload, served, source or served.source, unload_first)
+        await self._changes.make(served.name, Change.RELOADING, work)
+
+    async def _load(self, model: ModelSettings) -> None:
+        served = self._configured(model)
+        if (taken := self.registry.taken_name(served)) is not None:
+            other = self.registry.find(taken).name
+            raise ModelExists(f"the name {taken!r} is that of model {other!r}")
+        served.is_awaited = False
+        self.registry.add(served)
+        self._serve(model)
+        await self._loaded(served)
+        log.info("model_loaded", model=served.name, source=model.source)
+
+    async def _unload(self, served: ServedModel, grace_s: float | None) -> int:
+        served.is_awaited = False
+        served.set_unloading("it is being taken out of service")
+        await self.health.update()
+        num_ended = await self._ended(served.name, grace_s)
+        self.registry.remove(served)
+        await self.health.update()
+        log.info("model_unloaded", model=served.name, num_ended_calls=num_ended)
+        return num_ended
+
+    async def _reload(self, served: ServedModel, source: str, unload_first: bool) -> None:
+        new = self._configured(ModelSettings(served.name, source, served.aliases))
+        if new.family != served.family:
+            raise InvalidRequest.at("source", f"{source!r} is of {new.family}, not {served.family}")
+        if unload_first:
+            served.set_loading("it is being reloaded")
+            await self.health.update()
+            await self._ended(served.name, None)
+            self._serve(ModelSettings(served.name, source, served.aliases))
+            await self._loaded(served)
+        else:
+            try:
+                await self.controller.reload(served.name, source)
+            except ReplicaFailed as error:
+                raise LoadFailed(f"model {served.name!r}: {error}") from error
+        served.source = source
+        served.edition += 1
+        log.info("model_reloaded", model=served.name, edition=served.edition)
+
+    async def _loaded(self, served: ServedModel) -> None:
+        """Wait until a replica takes calls. Raises LoadFailed where none can be started."""
+        while not await self.controller.ready(served.name, LOOK_AGAIN_S):
+            if served.state is ModelState.FAILED:
+                raise LoadFailed(f"model {served.name!r}: {served.detail}")
+
+    async def _ended(self, name: str, grace_s: float | None) -> int:
+        ending = asyncio.create_task(self.controller.unload(name))
+        done, _ = await asyncio.wait({ending}, timeout=grace_s)
+        num_ended = 0 if done else await self.engine.give_up(name)
+        await ending
+        return num_ended
+
+    def _configured(self, model: ModelSettings) -> ServedModel:
+        try:
+            return configured(model, self.settings.weights_dir)
+        except HubError as error:
+            raise LoadFailed(str(error)) from error
+        except ValueError as error:
+            raise InvalidRequest.at("source", str(error)) from error
 
     async def stop(self) -> None:
         """See ModelHost."""
@@ -204,26 +269,3 @@ def _keep_signals() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             if (handler := signal.getsignal(number)) is not None:
                 signal.signal(number, handler)
-
-
-def resources_of(cluster: Cluster, model: str) -> Resources:
-    """What one replica of a model needs."""
-    return Resources(
-        num_cpus=amount_of(cluster.cpus, model, 1.0),
-        num_gpus=amount_of(cluster.gpus, model, 0.0),
-        memory_bytes=round(amount_of(cluster.memory_gib, model, 0.0) * GIB),
-    )
-
-
-def scaling_of(cluster: Cluster, model: str) -> Scaling:
-    """How many replicas a model has, and when that changes."""
-    bounds = cluster.range_of(model)
-    return Scaling(
-        floor=bounds.floor,
-        ceiling=bounds.ceiling,
-        target_wait_s=cluster.scale_wait_s,
-        target_tokens=cluster.scale_tokens,
-        up_cooldown_s=cluster.scale_up_s,
-        down_cooldown_s=cluster.scale_down_s,
-        idle_s=cluster.scale_idle_s,
-    )

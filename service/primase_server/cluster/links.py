@@ -13,6 +13,7 @@ from primase.cluster.v1.replica_service_pb2_grpc import ReplicaServiceStub
 from primase_server.cluster.replicas import ReplicaHandle, ReplicaLoad
 from primase_server.cluster.trust import TLS_NAME, TOKEN_HEADER, Trust
 from primase_server.engine.engine import QueueState
+from primase_server.errors import PrimaseError
 
 if TYPE_CHECKING:
     from primase.cluster.v1.replica_service_pb2_grpc import ReplicaServiceAsyncStub
@@ -48,13 +49,15 @@ EMPTY = QueueState(0, 0, 0, 0, 0.0)
 class Link:
     """A channel to one replica. For one event loop.
 
-    queue: as it last reported. num_calls: that are open on it.
+    queue: as it last reported. num_calls: that are open on it. given_up: why those that were open
+    have been ended from here.
     """
 
     def __init__(self, handle: ReplicaHandle, trust: Trust, reported: Reported) -> None:
         self.handle = handle
         self.queue = EMPTY
         self.num_calls = 0
+        self.given_up: PrimaseError | None = None
         self.is_idle = asyncio.Event()
         self.is_idle.set()
         self._trust = trust
@@ -92,8 +95,9 @@ class Link:
         """It gets no more calls; the channel closes once the replica is gone."""
         self._is_withdrawn = True
 
-    async def close(self) -> None:
+    async def close(self, why: PrimaseError | None = None) -> None:
         """End all that is open on it."""
+        self.given_up = why
         self._watching.cancel()
         with suppress(asyncio.CancelledError):
             await self._watching

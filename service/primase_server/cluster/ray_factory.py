@@ -23,7 +23,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from primase_server.cluster.actor import ReplicaActor
-from primase_server.cluster.host import Unreachable
+from primase_server.cluster.machines import Unreachable
 from primase_server.cluster.remote_engine import RemoteEngine
 from primase_server.cluster.replica import ReplicaDescription
 from primase_server.cluster.replicas import (
@@ -100,7 +100,13 @@ class RayFactory:
         started.watching = asyncio.create_task(
             self._watch(handle, started.actor, died), name=f"life of {replica_id}"
         )
-        log.info("replica_started", replica=replica_id, address=handle.address, source=spec.source)
+        log.info(
+            "replica_started",
+            replica=replica_id,
+            address=handle.address,
+            pid=self._described[replica_id].pid,
+            source=spec.source,
+        )
         return handle
 
     async def drain(self, handle: ReplicaHandle, timeout_s: float) -> bool:

@@ -193,7 +193,9 @@ class RemoteEngine:
             whole = whole.with_other(queue)
         return replace(
             whole,
-            queued_tokens=whole.queued_tokens + self._waiting[model.name],
+            queued_tokens=whole.queued_tokens
+            + self.router.unreported_tokens(model.name)
+            + self._waiting[model.name],
             tokens_per_s=sum(queue.tokens_per_s for queue in queues),
         )
 
@@ -212,7 +214,19 @@ class RemoteEngine:
         self.is_closed = True
         self._tell_waiting()
         links, self._links = tuple(self._links.values()), {}
-        await asyncio.gather(*(link.close() for link in links))
+        why = ShuttingDown("the server is stopping")
+        await asyncio.gather(*(link.close(why) for link in links))
+
+    async def give_up(self, model: str) -> int:
+        """End all calls that are open on a model's replicas; how many there were."""
+        links = [link for link in self._links.values() if link.handle.model == model]
+        num_calls = sum(link.num_calls for link in links)
+        for link in links:
+            self.router.withdraw(link.handle)
+            del self._links[link.handle.replica_id]
+        why = ModelNotReady(f"model {model!r} was taken out of service")
+        await asyncio.gather(*(link.close(why) for link in links))
+        return num_calls
 
 
 def _require_to_come(model: ServedModel, *, is_moved: bool) -> None:

@@ -1,6 +1,7 @@
 """One model's server in a process of its own: the same services, for the front end only."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -31,10 +32,11 @@ NOTHING = QueueState(0, 0, 0, 0, 0.0)
 class ReplicaDescription:
     """What a replica tells once of its model and of itself, when it has loaded or failed to.
 
-    address: HOST:PORT. The others as ServedModel has them.
+    address: HOST:PORT. pid: of its process, there. The others as ServedModel has them.
     """
 
     address: str
+    pid: int
     state: ModelState
     detail: str
     card: ModelCard | None
@@ -109,6 +111,7 @@ class ReplicaServer:
         served = self._served
         return ReplicaDescription(
             address=f"{ip}:{port}",
+            pid=os.getpid(),
             state=served.state,
             detail=served.detail,
             card=served.card,

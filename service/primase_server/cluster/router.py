@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from primase_server.cluster.replicas import ReplicaHandle, ReplicaLoad
 
-# A report that comes so soon after a call was sent may not know of it.
-REPORT_DELAY_S = 0.02
+# A report that comes so soon after a call was sent may not know of it. Until the next one a call
+# may be counted twice, which sends others elsewhere for that long.
+REPORT_DELAY_S = 0.1
 
 
 class NoReplica(Exception):
@@ -38,10 +39,15 @@ class _Route:
         return self.load is None or self.load.is_ready
 
     @property
+    def unreported_tokens(self) -> int:
+        """Of calls that the last report may not know of."""
+        return sum(sent.num_tokens for sent in self.unreported)
+
+    @property
     def num_tokens(self) -> int:
         """In front of a call that came now, as far as is known."""
         reported = self.load.queued_tokens + self.load.running_tokens if self.load else 0
-        return reported + sum(sent.num_tokens for sent in self.unreported)
+        return reported + self.unreported_tokens
 
 
 class Router:
@@ -104,6 +110,10 @@ class Router:
         route = self._routes.get(sent.handle.model, {}).get(sent.handle.replica_id)
         if route is not None and sent in route.unreported:
             route.unreported.remove(sent)
+
+    def unreported_tokens(self, model: str) -> int:
+        """About so many have calls that no report may know of."""
+        return sum(route.unreported_tokens for route in self._routes.get(model, {}).values())
 
     def replicas(self, model: str) -> list[ReplicaHandle]:
         """Those of a model that calls may go to."""
