@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,6 @@ class BulkOptions:
         if output is None:
             raise click.UsageError("--bulk needs --output")
         source = sequences.fasta_path()
-        _require_ray()
         from primase.bulk.run import BulkRun
 
         run = BulkRun(
@@ -111,7 +111,9 @@ def runs_in_bulk(command: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         how = BulkOptions(bulk_workers, bulk_records, bulk_patience_s, ray_address)
-        if not bulk:
+        if bulk:
+            _require_ray()
+        else:
             _refuse_alone()
         command(*args, bulk=how if bulk else None, **options)
 
@@ -128,8 +130,5 @@ def _refuse_alone() -> None:
 
 
 def _require_ray() -> None:
-    try:
-        import pyarrow  # noqa: F401
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise click.UsageError("--bulk needs Ray: pip install 'primase[bulk]'") from error
+    if not all(map(find_spec, ("pyarrow", "ray"))):
+        raise click.UsageError("--bulk needs Ray: pip install 'primase[bulk]'")
