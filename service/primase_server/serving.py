@@ -127,5 +127,6 @@ def engine_limits(limits: Limits, room: Room | None = None) -> EngineLimits:
         max_batch_bytes=room.batch_bytes if room else limits.max_batch_bytes,
         max_pending_result_bytes=limits.max_pending_result_bytes,
         max_step_s=limits.max_step_s,
+        max_queue_s=limits.max_queue_s,
         max_state_bytes=room.state_bytes if room else EngineLimits.max_state_bytes,
     )

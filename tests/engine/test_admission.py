@@ -94,3 +94,79 @@ def test_a_full_step_outweighs_tiny_ones() -> None:
         account.step_started(1)
         account.step_finished(1, elapsed_s=0.01)
     assert account.state.tokens_per_s == pytest.approx(1000, rel=0.05)
+
+
+BOUNDED = replace(ROOMY, max_queue_s=10.0)
+
+
+def waiting(num_jobs: int, num_tokens: int = 10, tokens_per_s: int = 100) -> Account:
+    """An account with so many jobs, each of which takes a tenth of a second by itself."""
+    account = Account(BOUNDED)
+    account.step_started(tokens_per_s)
+    account.step_finished(tokens_per_s, elapsed_s=1.0)
+    for _ in range(num_jobs):
+        account.admit(num_tokens, 0, 1, deadline_s=None, now_s=0.0)
+    return account
+
+
+def is_refused(account: Account, num_tokens: int, now_s: float) -> bool:
+    try:
+        account.admit(num_tokens, 0, 1, None, now_s).release_all()
+    except QueueFull:
+        return True
+    return False
+
+
+def test_a_burst_may_wait_until_it_takes_too_long() -> None:
+    account = waiting(128)
+    with pytest.raises(QueueFull) as refused:
+        account.admit(10, 0, 1, deadline_s=None, now_s=0.0)
+    assert refused.value.retry_after_s == pytest.approx((128 - 16) * 0.1)
+
+
+def test_many_jobs_may_wait_as_long_as_they_are_soon_done() -> None:
+    account = waiting(1000, tokens_per_s=1001)
+    assert account.queued_tokens == 10_000
+
+
+def test_after_a_refusal_few_may_wait_until_nobody_was_refused_for_a_while() -> None:
+    account = waiting(128)
+    assert is_refused(account, 10, now_s=0.0)
+    account.queued_tokens, account.num_charges = 170, 17
+    assert is_refused(account, 10, now_s=5.0)
+    account.queued_tokens, account.num_charges = 150, 15
+    assert not is_refused(account, 10, now_s=5.0)
+    account.queued_tokens, account.num_charges = 170, 17
+    assert is_refused(account, 10, now_s=14.9)
+    assert not is_refused(account, 10, now_s=25.0)
+
+
+def test_the_step_on_the_device_counts_but_a_short_job_passes_it() -> None:
+    account = waiting(128)
+    assert is_refused(account, 10, now_s=0.0)
+    account.queued_tokens, account.num_charges = 100, 10
+    account.step_started(50)
+    assert not is_refused(account, 10, now_s=1.0)
+    account.step_started(10)
+    assert is_refused(account, 10, now_s=1.0)
+    account.queued_tokens, account.num_charges = 70, 7
+    account.step_started(10_000)
+    assert not is_refused(account, 10, now_s=1.0)
+
+
+def test_long_work_joins_behind_much_short_work_and_short_behind_long() -> None:
+    account = waiting(128)
+    assert is_refused(account, 10, now_s=0.0)
+    assert not is_refused(account, 100_000, now_s=0.0)
+    behind_long = Account(BOUNDED)
+    behind_long.step_finished(100, elapsed_s=1.0)
+    for _ in range(15):
+        behind_long.admit(50_000, 0, 1, None, 0.0)
+    assert not is_refused(behind_long, 10, now_s=0.0)
+
+
+def test_a_wait_of_a_moment_is_no_reason_to_refuse() -> None:
+    account = waiting(128)
+    assert is_refused(account, 10, now_s=0.0)
+    account.step_finished(0, elapsed_s=-0.99)  # a hundred times as fast
+    assert not is_refused(account, 10, now_s=1.0)

@@ -1,4 +1,17 @@
-"""Who may join a model's queue: an account in tokens and bytes, and the charges made to it."""
+"""Who may join a model's queue: an account in tokens and bytes, and the charges made to it.
+
+Tokens and bytes are hard bounds. Waiting is bounded too, at the speed measured lately. A burst may
+wait, `max_queue_s` or `_CALM_JOBS` times as long as the job takes by itself, whichever is longer.
+Whoever comes when that is full is refused, and from then on the queue is kept short, until for
+`max_queue_s` nobody had to be refused: of a load that never ends a long queue would make everybody
+wait, and answer nobody more.
+
+What counts is the work that runs before the job is through, in fair order: so much work of others
+as it has itself of each of them. So short jobs may join behind long ones, and a long job with short
+ones in front of it always may.
+"""
+
+import math
 
 from primase_server.engine.engine import QueueState
 from primase_server.engine.limits import EngineLimits
@@ -8,6 +21,18 @@ from primase_server.errors import DeadlineTooShort, QueueFull, RequestTooLarge
 _SHORTEST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 60.0
 
+_CALM_JOBS = 128
+"""Jobs of the same size that may wait, however long that takes."""
+
+_PRESSED_JOBS = 16
+"""The same where somebody was refused lately; the step on the device counts."""
+
+_MOST_RUNNING_JOBS = _PRESSED_JOBS // 2
+"""As so many at most: a long step gives way to short work."""
+
+_ALWAYS_S = 0.1
+"""A wait for which nobody is refused."""
+
 
 class Account:
     """What one model's queue holds. Guarded by the device's lock."""
@@ -15,6 +40,7 @@ class Account:
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
         self._throughput = Throughput()
+        self._refused_s = -math.inf
         self.num_charges = 0
         self.queued_tokens = 0
         self.queued_bytes = 0
@@ -43,6 +69,7 @@ class Account:
         self._require_possible(num_tokens, num_bytes)
         self._require_time(num_tokens, deadline_s, now_s)
         self._require_room(num_tokens, num_bytes)
+        self._require_short_wait(num_tokens, now_s)
         return Charge(self, num_tokens, num_bytes, num_items)
 
     def step_started(self, num_tokens: int) -> None:
@@ -88,12 +115,33 @@ class Account:
             retry_after_s = self._seconds_for(self.queued_tokens * over)
             raise QueueFull(
                 "the model's queue has no room for this request now",
-                min(max(retry_after_s, _SHORTEST_RETRY_S), _LONGEST_RETRY_S),
+                _within_bounds(retry_after_s),
             )
+
+    def _require_short_wait(self, num_tokens: int, now_s: float) -> None:
+        if not num_tokens:
+            return
+        num_ahead = min(self.queued_tokens / num_tokens, self.num_charges)
+        num_ahead += min(self.running_tokens / num_tokens, _MOST_RUNNING_JOBS)
+        own_s = self._seconds_for(num_tokens)
+        is_pressed = now_s - self._refused_s < self._limits.max_queue_s < math.inf
+        most = _PRESSED_JOBS if is_pressed else _CALM_JOBS
+        most_s = _ALWAYS_S if is_pressed else max(_ALWAYS_S, self._limits.max_queue_s)
+        if num_ahead < most or num_ahead * own_s <= most_s:
+            return
+        self._refused_s = now_s
+        raise QueueFull(
+            "the model has more work now than it can do soon",
+            _within_bounds((num_ahead - _PRESSED_JOBS) * own_s),
+        )
 
     def _seconds_for(self, num_tokens: float) -> float:
         tokens_per_s = self._throughput.tokens_per_s
         return num_tokens / tokens_per_s if tokens_per_s > 0 else 0.0
+
+
+def _within_bounds(retry_after_s: float) -> float:
+    return min(max(retry_after_s, _SHORTEST_RETRY_S), _LONGEST_RETRY_S)
 
 
 class Charge:

@@ -12,6 +12,7 @@ is always made again. A prompt without room is passed over by smaller ones, but 
 in the middle of a sequence.
 """
 
+import math
 from dataclasses import replace
 
 from primase_server.engine.admission import Account
@@ -39,7 +40,8 @@ class GenerationScheduler:
     def __init__(self, runner: GenerationRunner, limits: EngineLimits) -> None:
         self._runner = runner
         self._limits = limits
-        self._account = Account(limits)
+        # sequences run beside each other, so that work in front says nothing of the wait
+        self._account = Account(replace(limits, max_queue_s=math.inf))
         self._jobs: dict[Recipient, Generating] = {}
         self._waiting: list[Prompt] = []
         self._reading: list[Prompt] = []

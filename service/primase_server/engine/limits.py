@@ -9,6 +9,7 @@ class EngineLimits:
     """What one model's queue, one step and one unread ticket may hold.
 
     max_queued_tokens, max_queued_bytes: over all jobs that wait; admission refuses more.
+    max_queue_s: of one-shot work, how long a burst may wait (`admission.py`).
     max_batch_tokens, max_batch_bytes: one step; a single pass above either fails its item.
     max_step_s: a step is planned to take no longer at the speed measured lately, unless its first
         pass alone does, so that work that comes later never waits long for a step to end.
@@ -24,5 +25,6 @@ class EngineLimits:
     max_batch_bytes: int
     max_pending_result_bytes: int
     max_step_s: float = math.inf
+    max_queue_s: float = math.inf
     max_state_bytes: int = 1 << 40
     max_rows: int = 256
