@@ -45,7 +45,7 @@ help:
 	@echo "make charts-golden  write tests/charts/golden from the chart"
 	@echo "make fuzz      send thousands of odd requests to every call, and read thousands of damaged checkpoints"
 	@echo "make lint      check style, types, import rules, protos and the freshness of generated code"
-	@echo "make generate  write the generated code and docs/contract.md from the protos, and the tables of docs/operations.md"
+	@echo "make generate  write the generated code and docs/contract.md from the protos, and the tables of docs/operations.md and docs/scaling.md"
 	@echo "make baseline  make the protos as they are the contract that nothing may break"
 	@echo "make bench     run the short benchmarks; BENCH=name runs one"
 	@echo "make bench-esm2  ESM-2 against its peers, nearly two hours; ARGS=--help tells how to run parts"
@@ -96,6 +96,7 @@ lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT) $(COM
 generate: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP)
 	$(BIN)/python tools/generate.py
 	$(BIN)/python -m tools.operations_page
+	$(BIN)/python -m tools.scaling_page
 
 baseline: $(VENV) $(BUF_STAMP)
 	$(BIN)/python -m tools.contract_gate --set
