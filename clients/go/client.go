@@ -23,7 +23,7 @@ type Client struct {
 }
 
 // Connect returns a client of the server at target, such as "localhost:50051". It connects when it
-// is first used.
+// is first used. With "dns:///NAME:PORT" calls are spread over all addresses of the name.
 //
 // Without options the connection is in clear, calls have no deadline but that of their context, and
 // are retried as [DefaultRetry] says. Limits of messages stay as gRPC has them: answers that grow
@@ -33,7 +33,7 @@ func Connect(target string, options ...Option) (*Client, error) {
 	for _, option := range options {
 		option(&config)
 	}
-	conn, err := grpc.NewClient(target, config.dialOptions()...)
+	conn, err := grpc.NewClient(target, config.dialOptions(target)...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (c *Client) Close() error {
 	return c.conn.Close()
 }
 
-func (c *config) dialOptions() []grpc.DialOption {
+func (c *config) dialOptions(target string) []grpc.DialOption {
 	calls := calls{timeout: c.timeout}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(c.credentials),
@@ -71,11 +71,10 @@ func (c *config) dialOptions() []grpc.DialOption {
 		options = append(options, grpc.WithPerRPCCredentials(bearer(c.token)))
 	}
 	if c.retry.MaxAttempts > 1 {
-		options = append(options,
-			grpc.WithDefaultServiceConfig(c.retry.serviceConfig()),
-			grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)))
+		options = append(options, grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)))
 	} else {
 		options = append(options, grpc.WithDisableRetry())
 	}
+	options = append(options, grpc.WithDefaultServiceConfig(c.retry.serviceConfig(target)))
 	return append(options, c.dial...)
 }

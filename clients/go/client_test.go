@@ -124,6 +124,19 @@ func TestAnOverloadedServerIsAskedAgainWhenItSays(t *testing.T) {
 	}
 }
 
+func TestANameOfManyServersIsOneTarget(t *testing.T) {
+	for _, retry := range []primase.Retry{primase.DefaultRetry, {}} {
+		server, numCalls := busy(t, 0, "1")
+		client := connect(t, "dns:///"+serve(t, server), primase.WithRetry(retry))
+		for range 3 {
+			if _, err := client.Models.GetModel(t.Context(), getModel); err != nil {
+				t.Fatal(err)
+			}
+		}
+		equal(t, *numCalls, 3)
+	}
+}
+
 func TestRetriesEnd(t *testing.T) {
 	server, numCalls := busy(t, 100, "1")
 	_, err := connect(t, serve(t, server)).Models.GetModel(t.Context(), getModel)

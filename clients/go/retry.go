@@ -3,6 +3,7 @@ package primase
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -24,9 +25,11 @@ type Retry struct {
 // DefaultRetry is in force without [WithRetry].
 var DefaultRetry = Retry{MaxAttempts: 5, InitialBackoff: 250 * time.Millisecond, MaxBackoff: 10 * time.Second}
 
-// serviceConfig is the service config of gRPC for every method.
-func (r Retry) serviceConfig() string {
+// serviceConfig is the service config of gRPC for every method: retries, if any, and for a target whose addresses all take
+// calls how these are spread.
+func (r Retry) serviceConfig(target string) string {
 	type object = map[string]any
+	config := object{}
 	policy := object{
 		"maxAttempts":          r.MaxAttempts,
 		"initialBackoff":       seconds(r.InitialBackoff),
@@ -34,8 +37,13 @@ func (r Retry) serviceConfig() string {
 		"backoffMultiplier":    2,
 		"retryableStatusCodes": []string{"UNAVAILABLE", "RESOURCE_EXHAUSTED"},
 	}
-	method := object{"name": []object{{}}, "retryPolicy": policy}
-	text, err := json.Marshal(object{"methodConfig": []object{method}})
+	if r.MaxAttempts > 1 {
+		config["methodConfig"] = []object{{"name": []object{{}}, "retryPolicy": policy}}
+	}
+	if strings.HasPrefix(target, "dns:") {
+		config["loadBalancingConfig"] = []object{{"round_robin": object{}}}
+	}
+	text, err := json.Marshal(config)
 	if err != nil {
 		panic(err) // a map of strings and numbers
 	}

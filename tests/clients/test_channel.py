@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from primase import RetryPolicy, TlsOptions, exceptions
+from primase.channel import channel_options
 from primase.esm2.v1 import esm2_service_pb2 as esm2_pb2
 from primase.models.v1 import model_service_pb2 as models_pb2
 from tests.certificate import self_signed
@@ -86,6 +87,23 @@ def test_the_service_config_names_what_is_tried_again() -> None:
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
+
+
+@both_clients
+def test_a_name_of_many_servers_is_one_target(run: Any) -> None:
+    service = ScriptedEsm2(FullAtFirst(1, None))
+    with serving(esm2=service) as target:
+        port = target.rpartition(":")[2]
+        run(f"dns:///127.0.0.1:{port}", encode, retry=QUICK)
+
+    assert [len(request.items) for request in service.requests] == [4, 4, 1]
+
+
+def test_calls_are_spread_where_a_name_is_resolved() -> None:
+    spread = ("grpc.lb_policy_name", "round_robin")
+
+    assert spread in channel_options("dns:///primase-grpc:50051", None)
+    assert spread not in channel_options("localhost:50051", None)
 
 
 @both_clients

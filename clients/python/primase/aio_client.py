@@ -153,7 +153,7 @@ def connect_async(
 
     Raises OSError where a file of `tls` cannot be read, and nothing where nobody answers: calls do.
     """
-    options = channel_options(retry)
+    options = channel_options(target, retry)
     if tls is None:
         channel = grpc.aio.insecure_channel(target, options=options)
     else:

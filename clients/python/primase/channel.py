@@ -40,6 +40,10 @@ class TlsOptions:
         )
 
 
+MANY = "dns:"
+"""Targets whose addresses all take calls; of any other a call goes to the first that answers."""
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """Retries of calls that have brought nothing yet: nobody answers, or the queue is full.
@@ -67,12 +71,14 @@ class RetryPolicy:
 DEFAULT_RETRY = RetryPolicy()
 
 
-def channel_options(retry: RetryPolicy | None) -> Options:
+def channel_options(target: str, retry: RetryPolicy | None) -> Options:
     """Options of gRPC; message limits keep their defaults, since long answers come in slices."""
     options: Options = (
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     )
+    if target.startswith(MANY):
+        options = (*options, ("grpc.lb_policy_name", "round_robin"))
     if retry is None:
         return (*options, ("grpc.enable_retries", 0))
     return (

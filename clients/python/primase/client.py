@@ -142,6 +142,8 @@ def connect(
 ) -> Client:
     """A client of the server at `target`, such as `localhost:50051`; it connects when first used.
 
+    With `dns:///NAME:PORT` calls are spread over all addresses of the name.
+
     token: sent with every call as a bearer token.
     tls: encryption; without it the connection is in clear.
     timeout_s: deadline of each request in seconds, of which a long call makes several; None waits
@@ -150,7 +152,7 @@ def connect(
 
     Raises OSError where a file of `tls` cannot be read, and nothing where nobody answers: calls do.
     """
-    options = channel_options(retry)
+    options = channel_options(target, retry)
     if tls is None:
         channel = grpc.insecure_channel(target, options=options)
     else:

@@ -138,6 +138,9 @@ public final class ClientBuilder {
                     .perRpcBufferLimit(RETRY_BUFFER_BYTES)
                     .defaultServiceConfig(retry.serviceConfig());
         }
+        if (target.startsWith("dns:")) {
+            builder.defaultLoadBalancingPolicy("round_robin");
+        }
         ManagedChannel channel = builder.build();
         return new PrimaseClient(channel);
     }

@@ -44,7 +44,8 @@ public final class PrimaseClient implements AutoCloseable {
     /**
      * Options of a client.
      *
-     * @param target such as {@code localhost:50051}
+     * @param target such as {@code localhost:50051}; with {@code dns:///NAME:PORT} calls are spread
+     *     over all addresses of the name
      * @return with every option at its default
      */
     public static ClientBuilder builder(String target) {

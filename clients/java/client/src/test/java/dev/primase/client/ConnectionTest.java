@@ -156,6 +156,16 @@ class ConnectionTest {
     }
 
     @Test
+    void aNameOfManyServersIsOneTarget() throws Exception {
+        var full = new FullAtFirst(1, null);
+        try (var server = new Scripted(new Models(), full);
+                var client = PrimaseClient.builder("dns:///" + server.target()).retry(QUICK).connect()) {
+            client.model("m");
+        }
+        assertEquals(2, full.numCalls.get());
+    }
+
+    @Test
     void aPolicyWithoutRetriesIsNone() {
         var wait = Duration.ofSeconds(1);
         assertThrows(IllegalArgumentException.class, () -> new RetryPolicy(1, wait, wait));
