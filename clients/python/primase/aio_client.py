@@ -145,6 +145,8 @@ def connect_async(
 ) -> AsyncClient:
     """A client of the server at `target`, such as `localhost:50051`; it connects when first used.
 
+    With `dns:///NAME:PORT` calls are spread over all addresses of the name.
+
     token: sent with every call as a bearer token.
     tls: encryption; without it the connection is in clear.
     timeout_s: deadline of each request in seconds, of which a long call makes several; None waits
