@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """That of localhost, and its key, as files of the folder."""
+def self_signed(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
+    """One of that name and this machine's own address, and its key, as files of the folder."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    names = f"subjectAltName=DNS:{name},IP:127.0.0.1"
+    subject = ("-subj", f"/CN={name}", "-addext", names)
     files = ("-keyout", key, "-out", cert, "-days", "1")
     subprocess.run(
         ["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True

@@ -22,11 +22,12 @@ from primase.models.v1 import model_service_pb2 as models
 from primase_server.access.quotas import QuotaLimits
 from primase_server.cluster.replicas import ReplicaHandle
 from primase_server.cluster.router import Sent
-from primase_server.cluster.trust import CALLER_HEADER, TOKEN_HEADER
+from primase_server.cluster.trust import CALLER_HEADER, TLS_NAME, TOKEN_HEADER
 from primase_server.engine.engine import QueueState
 from primase_server.rpc import generating
-from primase_server.settings import Access, ReplicaRange
+from primase_server.settings import Access, ReplicaRange, Tls
 from tests.access.keys import add_key
+from tests.certificate import self_signed
 from tests.cluster.nearby import Front, Seen, serving, settings_of
 from tests.cluster.requests import ESM2, EVO2, PROGEN2, PROTEIN, encode, generation
 from tests.conditions import until
@@ -328,6 +329,37 @@ def test_quotas_are_those_of_the_front_end(tmp_path: Path) -> None:
         assert bad.reason == "INVALID_SEQUENCE"
         assert refusal(lambda: front.esm2.Encode(encode("MK"))).reason == "UNAUTHENTICATED"
     assert {call.caller.name for call in seen.calls} == {"lab", ""}
+
+
+def test_what_was_not_drawn_is_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    key = add_key(path, "lab", limits=QuotaLimits(tokens_per_minute=1200))
+    bearer = (("authorization", f"Bearer {key}"),)
+    request = generation(1000)
+    request.options.stop_sequences.append("A")
+    with serving(replace(settings_of(EVO2), access=Access(path))) as front:
+        for _ in range(3):
+            messages = list(front.evo2.StreamGenerate(request, metadata=bearer))
+            assert messages[-1].HasField("finished")
+
+
+def test_calls_to_replicas_are_encrypted_where_there_are_certificates(tmp_path: Path) -> None:
+    cert, key = self_signed(tmp_path, TLS_NAME)
+    settings = settings_of(ESM2)
+    encrypted = replace(settings.cluster, tls=Tls(cert, key, cert))
+    with serving(replace(settings, cluster=encrypted)) as front:
+        assert front.esm2.Encode(encode(PROTEIN)).model == ESM2
+        address = front.replica(ESM2).handle.address
+        right = ((TOKEN_HEADER, front.machines.trust.token),)
+        nobodys = grpc.ssl_channel_credentials(cert.read_bytes())
+        options = (("grpc.ssl_target_name_override", TLS_NAME),)
+        for channel in (
+            grpc.insecure_channel(address),
+            grpc.secure_channel(address, nobodys, options),
+        ):
+            with channel, pytest.raises(grpc.RpcError) as refused:
+                Esm2ServiceStub(channel).Encode(encode("MK"), metadata=right)
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def _detail(front: Front) -> str:

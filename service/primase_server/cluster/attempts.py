@@ -28,7 +28,7 @@ from primase_server.errors import (
     PrimaseError,
 )
 from primase_server.models.registry import ServedModel
-from primase_server.rpc.call import PRECISION_UNVERIFIED, Call, Spent
+from primase_server.rpc.call import PRECISION_UNVERIFIED, UNUSED, Call, Spent
 from primase_server.rpc.concerns import PUSHBACK_HEADER
 from primase_server.rpc.status import GivenStatus
 
@@ -71,6 +71,7 @@ class Attempts:
         self._refusals: dict[str, GivenStatus] = {}
         self._num_lost = 0
         self._num_taken = 0
+        self._num_unused = 0
         self._share: Share = NoShare()
         self._sent_ms = 0.0
 
@@ -104,7 +105,7 @@ class Attempts:
                 self._share.give_back()
             raise
         finally:
-            self._share.end()
+            self._share.end(self._num_unused)
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[Link]:
@@ -190,6 +191,7 @@ class Attempts:
             for name, value in metadata
             if name.startswith("x-primase-") and name.endswith("-ms")
         }
+        self._num_unused = int(dict(metadata).get(UNUSED, 0))
         if "queue" in spent and "compute" in spent:
             self._call.spent = Spent(spent["queue"], spent["queue"] + spent["compute"])
         if "ttft" in spent:

@@ -11,6 +11,7 @@ from primase_server.access.caller import INFER, Caller
 from primase_server.access.gate import OPEN_CALLS
 from primase_server.access.quotas import UNLIMITED, KeyQuotas, KeyShare
 from primase_server.errors import QuotaExceeded, Unauthenticated
+from primase_server.rpc.call import Call, current_call
 from primase_server.settings import Tls
 
 TOKEN_HEADER = "x-primase-cluster-token"
@@ -75,4 +76,16 @@ class QuotasElsewhere(KeyQuotas):
         """Nothing where as many have been taken. Else raises QuotaExceeded with how many."""
         if num_tokens > self._num_taken:
             raise QuotaExceeded(str(num_tokens), 0.0, ASKED_OF_QUOTAS)
-        return super().take(num_tokens)
+        return ShareElsewhere(self, num_tokens, current_call())
+
+
+class ShareElsewhere(KeyShare):
+    """Its end is told to the front end behind the answer."""
+
+    def __init__(self, quotas: KeyQuotas, num_tokens: int, call: Call) -> None:
+        super().__init__(quotas, num_tokens, bucket=0)
+        self._call = call
+
+    def end(self, num_unused: int = 0) -> None:
+        """See KeyShare."""
+        self._call.num_unused_tokens = num_unused

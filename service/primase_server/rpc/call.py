@@ -16,6 +16,9 @@ from primase_server.models.registry import Registry, ServedModel
 PRECISION_UNVERIFIED = ("x-primase-precision", "unverified")
 """Stands before each answer of a model whose numbers are not known to be right on its device."""
 
+UNUSED = "x-primase-unused-tokens"
+"""Of those that a caller's quotas gave for a call, behind the answer of a replica."""
+
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 OK = "OK"
@@ -51,6 +54,7 @@ class Call:
     model: the configured name of the one that is asked, once it is found. edition: of the model's
     weights that the whole call is answered from. admitted_s: from the
     call's arrival until its work was in the queue. first_token_s: until its first token was there.
+    num_unused_tokens: of a replica's call, for the books that its front end keeps.
     """
 
     method: str
@@ -64,6 +68,7 @@ class Call:
     admitted_s: float = 0.0
     spent: Spent | None = None
     first_token_s: float | None = None
+    num_unused_tokens: int = 0
     caller: Caller = ANONYMOUS
     _held: ServedModel | None = None
 
@@ -91,7 +96,8 @@ class Call:
         if self.first_token_s is not None:
             spent_ms["ttft"] = self.first_token_s * 1000
         timings = ((f"x-primase-{name}-ms", f"{ms:.1f}") for name, ms in spent_ms.items())
-        return (self.request_id_header, *timings)
+        told = (self.request_id_header, *timings)
+        return (*told, (UNUSED, str(self.num_unused_tokens))) if self.num_unused_tokens else told
 
     def note(self, timings: Timings) -> None:
         """Add an item's times to the call's."""
