@@ -1,4 +1,4 @@
-"""`primase models`: which official weights there are, and bringing them here."""
+"""`primase models`: which official weights there are, bringing them here, what a server serves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from primase_server.models.hub.errors import HubError
 from primase_server.models.hub.manifest import Manifest
 from primase_server.models.hub.weights_dir import PulledFolder, folder_of
 from primase_server.pulling import bring, weights_dir_option
+from primase_server.served_commands import load, reload, served, unload
 
 MEGABYTE = 1_000_000
 ROW = "{:<20}  {:<21}  {:>10}  {:>11}  {:<6}  {}"
@@ -19,7 +20,11 @@ ROW = "{:<20}  {:<21}  {:>10}  {:>11}  {:<6}  {}"
 
 @click.group()
 def models() -> None:
-    """List, pull and verify official weights."""
+    """List, pull and verify official weights; see and change what a server serves."""
+
+
+for command in (served, load, reload, unload):
+    models.add_command(command)
 
 
 @models.command("list")

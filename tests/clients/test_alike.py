@@ -11,6 +11,7 @@ import primase
 
 PAIRS = [
     (primase.Client, primase.AsyncClient),
+    (primase.Admin, primase.AsyncAdmin),
     (primase.Esm2, primase.AsyncEsm2),
     (primase.Evo2, primase.AsyncEvo2),
     (primase.ProGen2, primase.AsyncProGen2),
@@ -67,6 +68,6 @@ def test_same_words_of_the_whole() -> None:
 def test_every_public_name_is_explained() -> None:
     for name in primase.__all__:
         assert inspect.getdoc(getattr(primase, name)), name
-    for kind in (primase.Client, primase.Esm2, primase.Evo2, primase.ProGen2):
+    for kind in (primase.Client, primase.Admin, primase.Esm2, primase.Evo2, primase.ProGen2):
         for name, method in methods(kind).items():
             assert name.startswith("_") or inspect.getdoc(method), f"{kind.__name__}.{name}"

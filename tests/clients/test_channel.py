@@ -77,7 +77,8 @@ def test_retries_can_be_turned_off(run: Any) -> None:
 
 
 def test_the_service_config_names_what_is_tried_again() -> None:
-    (method,) = json.loads(RetryPolicy(max_attempts=3).service_config())["methodConfig"]
+    once, method = json.loads(RetryPolicy(max_attempts=3).service_config())["methodConfig"]
+    assert once == {"name": [{"service": "primase.admin.v1.AdminService"}]}
 
     assert method["name"] == [{}]
     assert method["retryPolicy"] == {

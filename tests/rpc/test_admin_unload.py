@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import grpc
@@ -10,7 +11,7 @@ from google.rpc import error_details_pb2
 
 from primase.admin.v1 import admin_service_pb2 as pb
 from primase.models.v1 import model_service_pb2 as models_pb
-from primase_server.settings import ModelSettings
+from primase_server.settings import Limits, ModelSettings
 from tests.conditions import until
 from tests.health import NOT_SERVING, SERVING, health
 from tests.rpc.admin import ONE, OTHER, is_gone, listed, mean_of, weights_of, with_models
@@ -20,11 +21,13 @@ from tests.rpc.live import Live, detail, refusal, serving
 TWO_MODELS = with_models(
     ModelSettings(ONE, "random:1", ("alias",)), ModelSettings(OTHER, "fixture")
 )
+# A step is over soon, and with it what it holds.
+SHORT_STEPS = replace(TWO_MODELS, limits=Limits(max_batch_tokens=512))
 
 
 @pytest.fixture
 def live() -> Iterator[Live]:
-    with serving(TWO_MODELS) as running:
+    with serving(SHORT_STEPS) as running:
         yield running
 
 

@@ -4,6 +4,8 @@
 `primase.exceptions`.
 """
 
+from primase.admin_client import Admin
+from primase.aio_admin_client import AsyncAdmin
 from primase.aio_client import AsyncClient, connect_async
 from primase.aio_esm2_client import AsyncEsm2
 from primase.aio_evo2_client import AsyncEvo2
@@ -22,6 +24,8 @@ from primase.results import ItemResult
 from primase.sequences import VariantQuery
 
 __all__ = [
+    "Admin",
+    "AsyncAdmin",
     "AsyncClient",
     "AsyncEsm2",
     "AsyncEvo2",

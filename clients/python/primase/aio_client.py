@@ -7,6 +7,7 @@ from typing import Self
 
 import grpc
 
+from primase.aio_admin_client import AsyncAdmin
 from primase.aio_esm2_client import AsyncEsm2
 from primase.aio_evo2_client import AsyncEvo2
 from primase.aio_progen2_client import AsyncProGen2
@@ -98,6 +99,11 @@ class AsyncClient:
     def progen2(self, model: str) -> AsyncProGen2:
         """A ProGen2 model; nothing is sent yet."""
         return AsyncProGen2(self._channel, self._transport, model)
+
+    @property
+    def admin(self) -> AsyncAdmin:
+        """What an operator may do: list, load, unload and reload models."""
+        return AsyncAdmin(self._channel, self._transport)
 
     def within(self, timeout_s: float | None) -> Self:
         """This client with another deadline for each request, in seconds, over the same connection.

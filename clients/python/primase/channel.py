@@ -57,7 +57,7 @@ class RetryPolicy:
     max_backoff_s: float = 10.0
 
     def service_config(self) -> str:
-        """The gRPC service config for every method."""
+        """The gRPC service config for every method but an operator's, which may have begun."""
         policy = {
             "maxAttempts": self.max_attempts,
             "initialBackoff": f"{self.initial_backoff_s}s",
@@ -65,7 +65,8 @@ class RetryPolicy:
             "backoffMultiplier": 2,
             "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
         }
-        return json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
+        once = {"name": [{"service": "primase.admin.v1.AdminService"}]}
+        return json.dumps({"methodConfig": [once, {"name": [{}], "retryPolicy": policy}]})
 
 
 DEFAULT_RETRY = RetryPolicy()

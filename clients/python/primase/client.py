@@ -7,6 +7,7 @@ from typing import Self
 
 import grpc
 
+from primase.admin_client import Admin
 from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions, call_metadata, channel_options
 from primase.esm2_client import Esm2
 from primase.evo2_client import Evo2
@@ -95,6 +96,11 @@ class Client:
     def progen2(self, model: str) -> ProGen2:
         """A ProGen2 model; nothing is sent yet."""
         return ProGen2(self._channel, self._transport, model)
+
+    @property
+    def admin(self) -> Admin:
+        """What an operator may do: list, load, unload and reload models."""
+        return Admin(self._channel, self._transport)
 
     def within(self, timeout_s: float | None) -> Self:
         """This client with another deadline for each request, in seconds, over the same connection.
