@@ -133,6 +133,38 @@ ROWS = (
         ),
     ),
     Row(
+        "Replicas on a cluster",
+        (
+            Panel(
+                "Replicas",
+                "short",
+                (
+                    (f"primase_replicas{{{MODEL}}}", "{{model}} {{state}}"),
+                    (f"primase_wanted_replicas{{{MODEL}}}", "{{model}} wanted"),
+                ),
+                "Less that are ready than are wanted: the model's `state_detail` says why.",
+            ),
+            Panel(
+                "Replicas that failed",
+                "ops",
+                (
+                    rate("primase_replica_failures_total", "model, phase"),
+                    (rate("primase_reloads_total", "model, outcome")[0], "{{model}} {{outcome}}"),
+                ),
+            ),
+            Panel(
+                "Time until a replica is ready",
+                "s",
+                quantiles("primase_replica_start_seconds"),
+            ),
+            Panel(
+                "Changes of the number wanted",
+                "ops",
+                (rate("primase_scalings_total", "model, direction"),),
+            ),
+        ),
+    ),
+    Row(
         "REST and processes",
         (
             Panel(

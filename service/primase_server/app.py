@@ -16,6 +16,7 @@ from primase_server.back_door import BackDoor
 from primase_server.engine.observer import EngineObserver
 from primase_server.gateway_process import GatewayProcess
 from primase_server.hosting import LocalHost
+from primase_server.metrics.cluster import ClusterMetrics
 from primase_server.metrics.listener import MetricsListener
 from primase_server.metrics.metrics import Metrics
 from primase_server.rpc.concerns import CallObserver, CallObservers
@@ -41,17 +42,19 @@ class App:
         observers: list[CallObserver] = [] if observer is None else [observer]
         self._metrics: MetricsListener | None = None
         screened: ScreeningObserver | None = None
+        replicas: ClusterMetrics | None = None
         if settings.telemetry.metrics is not None:
             metrics = Metrics()
             self._metrics = MetricsListener(metrics.text)
             watching.append(metrics.work)
             observers.append(metrics.calls)
             screened = metrics.screening
+            replicas = metrics.replicas() if settings.engine == RAY else None
         self._tracing: CallTracing | None = None
         if settings.telemetry.otlp_endpoint:
             self._tracing = CallTracing(provider("primase", settings.telemetry.otlp_endpoint))
             observers.append(self._tracing)
-        self.host = host_of(settings, watching, screened)
+        self.host = host_of(settings, watching, screened, replicas)
         if settings.telemetry.metrics is not None:
             metrics.watch(self.host.registry, self.host.engine)
         keys_file = settings.access.keys_file
@@ -134,14 +137,20 @@ class App:
 
 
 def host_of(
-    settings: Settings, watching: Sequence[EngineObserver], screened: ScreeningObserver | None
+    settings: Settings,
+    watching: Sequence[EngineObserver],
+    screened: ScreeningObserver | None,
+    replicas: ClusterMetrics | None,
 ) -> "LocalHost | ClusterHost":
     """Where the models run. Raises ImportError where that wants Ray, which is not installed."""
     if settings.engine == RAY:
         # Ray is an extra, and takes a second to import.
         from primase_server.cluster.host import ClusterHost
 
-        return ClusterHost(settings)
+        host = ClusterHost(settings, replicas)
+        if replicas is not None:
+            replicas.watch(host.controller)
+        return host
     return LocalHost(settings, watching, screened)
 
 

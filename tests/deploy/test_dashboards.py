@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from primase_gateway.settings import Settings
 from tests.gateway.live import gateway
 from tests.metrics.answered import answered
+from tests.metrics.replicas import of_replicas
 from tests.metrics.scraped import Scraped
 from tools import dashboard
 
@@ -55,7 +56,7 @@ def queries() -> list[str]:
 
 @pytest.fixture(scope="module")
 def exported() -> Scraped:
-    """All metrics of a service and a gateway that have answered some calls."""
+    """All metrics of a service and a gateway that have answered some calls, and of replicas."""
     with (
         answered() as service,
         gateway(Settings(server=f"127.0.0.1:{service.app.grpc_port}")) as live,
@@ -64,7 +65,8 @@ def exported() -> Scraped:
         body = {"sequence": "ACGT", "num_tokens": 1}
         assert client.post("/biology/arc/evo2/generate", json=body).status_code == 200
         of_gateway = Scraped.of_text(client.get("/v1/metrics").text)
-        return Scraped(Scraped.of(service).families | of_gateway.families)
+        families = Scraped.of(service).families | of_gateway.families
+        return Scraped(families | of_replicas().families)
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:

@@ -10,6 +10,7 @@ from prometheus_client import (
 
 from primase_server.engine.engine import Engine
 from primase_server.metrics.calls import CallMetrics
+from primase_server.metrics.cluster import ClusterMetrics
 from primase_server.metrics.models import ModelCollector
 from primase_server.metrics.screening import ScreeningMetrics
 from primase_server.metrics.work import WorkMetrics
@@ -31,6 +32,10 @@ class Metrics:
     def watch(self, models: Registry, engine: Engine) -> None:
         """Tell of these models, too."""
         self.registry.register(ModelCollector(models, engine))
+
+    def replicas(self) -> ClusterMetrics:
+        """Count replicas, too. Once."""
+        return ClusterMetrics(self.registry)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format 0.0.4. May be called on any thread."""
