@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from primase_server import exposure
-from primase_server.settings import Access, Listen, Settings, Tls
+from primase_server.settings import Access, Listen, Screening, Settings, Tls
 
 TLS = Tls(Path("cert"), Path("key"))
 KEYS = Access(Path("keys"))
@@ -28,3 +28,23 @@ def test_what_others_can_reach_lacks_keys_and_tls(host: str) -> None:
         assert exposure.lacks(replace(settings, tls=TLS)) == (exposure.NO_KEYS,)
         assert exposure.lacks(replace(settings, access=KEYS)) == (exposure.NO_TLS,)
         assert exposure.lacks(replace(settings, access=KEYS, tls=TLS)) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "is_lacking"),
+    [
+        ("", False),
+        ("127.0.0.1:9000", False),
+        ("dns:///localhost:9000", False),
+        ("[::1]:9000", False),
+        ("unix:/run/screener", False),
+        ("screener.lab:9000", True),
+        ("dns:///192.0.2.1:9000", True),
+    ],
+)
+def test_a_screener_on_another_machine_lacks_tls(target: str, is_lacking: bool) -> None:
+    screening = Screening(target=target)
+    expected = (exposure.NO_SCREENER_TLS,) if is_lacking else None
+    assert exposure.lacks(Settings(screening=screening)) == expected
+    secret = replace(screening, ca=Path("ca"))
+    assert exposure.lacks(Settings(screening=secret)) is None
