@@ -277,6 +277,12 @@ dtype_option = click.option(
     help="A stream that has nothing to tell for so many seconds says that it is alive.",
 )
 @click.option(
+    "--connection-age-s",
+    type=click.FloatRange(1),
+    help="Clients of gRPC connect again after about so many seconds, and so find servers that came "
+    "later; calls in flight end where they began.  [default: never]",
+)
+@click.option(
     "--withdraw-s",
     default=Settings.withdraw_s,
     show_default=True,
@@ -354,6 +360,7 @@ def serve(
     max_state_bytes: int | None,
     max_request_bytes: int,
     heartbeat_s: float,
+    connection_age_s: float | None,
     withdraw_s: float,
     grace_s: float,
     metrics_listen: Listen | None,
@@ -381,6 +388,7 @@ def serve(
         max_state_bytes=max_state_bytes,
         max_request_bytes=max_request_bytes,
         heartbeat_s=heartbeat_s,
+        connection_age_s=connection_age_s,
     )
     settings = Settings(
         models=DEMO_MODELS if demo else models,

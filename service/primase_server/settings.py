@@ -92,6 +92,8 @@ class Limits:
     max_step_s: float = 1.0
     max_queue_s: float = 30.0
     heartbeat_s: float = 15.0
+    # after which a client is asked to connect again
+    connection_age_s: float | None = None
 
 
 @dataclass(frozen=True)

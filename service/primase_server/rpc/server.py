@@ -99,7 +99,7 @@ async def finish(server: grpc.aio.Server, models: Answering, grace_s: float) -> 
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
-    return [
+    options = [
         ("grpc.max_receive_message_length", limits.max_request_bytes),
         ("grpc.max_send_message_length", -1),
         # Two servers on one port would each answer half of the calls.
@@ -108,3 +108,6 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
+    if limits.connection_age_s is not None:
+        options.append(("grpc.max_connection_age_ms", int(limits.connection_age_s * 1000)))
+    return options
