@@ -106,34 +106,40 @@ def genes_and_controls(model: Evo2, whole: Genome, genes: Sequence[Gene], seed: 
     return np.stack(rows)
 
 
+@torch.inference_mode()
 def variant_effects(
-    model: Evo2, whole: Genome, gene: Gene, start: int, num_codons: int, behind: int = 48
+    model: Evo2, bases: Bases, start: int, num_codons: int, behind: int = 24
 ) -> Floats:
-    """log2 p(variant) - log2 p(reference) of the three variants at each base: [3 * codons, 3].
+    """log2 p(variant) - log2 p(reference) of the three variants at each base: [codons, 3, 3].
 
-    Read are the gene from its first base, and `behind` bases more than the last variant's.
+    Read are the gene up to codon `start` once, and from there on, for each variant, the codons and
+    `behind` bases more. Axes are codon, base of the codon, variant.
     """
-    bases = bases_of(whole, gene)
-    first = start * 3
-    stop = first + num_codons * 3 + behind
-    rows = [bases[:stop]]
-    for place in range(first, first + num_codons * 3):
+    first, num_bases = start * 3, num_codons * 3
+    rows = [bases[first : first + num_bases + behind]]
+    for place in range(num_bases):
         for other in range(1, 4):
-            row = bases[:stop].copy()
+            row = rows[0].copy()
             row[place] = (row[place] + other) % 4
             rows.append(row)
-    totals = bits_per_base(model, np.stack(rows)).sum(1)
-    effects: Floats = (totals[0] - totals[1:]).reshape(-1, 3)
+    ids = torch.from_numpy(_TABLE[np.stack(rows)])
+    state = model.new_state()
+    before = model.extend([torch.from_numpy(_TABLE[bases[:first]])], [state])
+    hidden = model.extend([*ids], [state.fork() for _ in rows])
+    assert before is not None
+    assert hidden is not None
+    at_first = model.logits(before[-1:]).log_softmax(1)[0, ids[:, 0]]
+    log_probs = model.logits(hidden).log_softmax(1).view(*ids.shape, -1)[:, :-1]
+    behind_it = log_probs.gather(2, ids[:, 1:, None])[..., 0].sum(1)
+    totals = (at_first + behind_it).double().numpy() / np.log(2)
+    effects: Floats = (totals[1:] - totals[0]).reshape(num_codons, 3, 3)
     return effects
 
 
 def effects_by_codon_base(
-    model: Evo2, whole: Genome, genes: Sequence[Gene], num_codons: int = 8, start: int = 20
+    model: Evo2, whole: Genome, genes: Sequence[Gene], num_codons: int = 6, start: int = 20
 ) -> Floats:
-    """Mean variant effect at each base of a codon: [genes, 3]."""
-    return np.stack(
-        [
-            variant_effects(model, whole, gene, start, num_codons).mean(1).reshape(-1, 3).mean(0)
-            for gene in genes
-        ]
+    """Mean variant effect at each base of some codons of each gene: [genes * codons, 3]."""
+    return np.concatenate(
+        [variant_effects(model, bases_of(whole, gene), start, num_codons).mean(2) for gene in genes]
     )

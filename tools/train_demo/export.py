@@ -25,7 +25,8 @@ EVO2_CONFIG = """# SPDX-License-Identifier: Apache-2.0
 model_name: evo2-demo
 vocab_size: {vocabulary_size}
 tokenizer_type: CharLevelTokenizer
-max_seqlen: {max_tokens}
+# What is taken, not what was learned: docs/demo-models.md tells the lengths of the training.
+max_seqlen: 1048576
 
 num_layers: {num_layers}
 hidden_size: {width}
@@ -173,6 +174,8 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     weights = torch.load(options.checkpoint, weights_only=True)["ema"]
     files = WRITERS[options.family](weights, options.folder)
+    for file in files:
+        file.chmod(0o644)
     if (size := max(file.stat().st_size for file in files)) > MOST_BYTES:
         raise SystemExit(f"{size} bytes are more than {MOST_BYTES}")
 

@@ -18,14 +18,13 @@ def least_share(hits: int, of: int, draws: int = 10_000, seed: int = 0) -> float
     return float(np.quantile(drawn, 0.05))
 
 
-def rotation_test(effects: Values, draws: int = 9_999, seed: int = 0) -> float:
-    """p of effects that differ as much between the bases of a codon, were its phase any of three.
+def period_test(effects: Values, draws: int = 9_999, seed: int = 0) -> float:
+    """p of effects that differ as much between the bases of a codon, if these made no difference.
 
-    effects: [genes, 3], mean variant effect at each base of a codon. Under the hypothesis that
-    phase means nothing each gene may be turned by 0, 1 or 2 bases. What is compared is the
-    variance of the three means over all genes.
+    effects: [codons, 3], mean variant effect at each base. Under the hypothesis the three of a
+    codon may change places; what is compared is the variance of the three means.
     """
-    turned = np.stack([np.roll(effects, turn, 1) for turn in range(3)], 1)  # [genes, turns, 3]
-    turns = np.random.default_rng(seed).integers(3, size=(draws, len(effects)))
-    drawn = turned[np.arange(len(effects)), turns].mean(1).var(1)
-    return float((1 + (drawn >= effects.mean(0).var()).sum()) / (1 + draws))
+    generator = np.random.default_rng(seed)
+    found = effects.mean(0).var()
+    hits = sum(generator.permuted(effects, axis=1).mean(0).var() >= found for _ in range(draws))
+    return float((1 + hits) / (1 + draws))

@@ -12,7 +12,7 @@ from tools.train_demo.genome import Gene, Genome, Stretch, encode
 from tools.train_demo.markov import Markov, bits
 from tools.train_demo.proteins import cluster_by_identity, translate
 from tools.train_demo.shuffles import shuffled_codons, shuffled_pairs
-from tools.train_demo.statistics import rotation_test, upper_bound
+from tools.train_demo.statistics import period_test, upper_bound
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,8 @@ def test_shuffles_keep_what_they_say() -> None:
 def test_bounds_and_p_tell_a_difference_from_none() -> None:
     generator = np.random.default_rng(0)
     noise = generator.normal(size=(60, 3))
-    assert rotation_test(noise) > 0.05
-    assert rotation_test(noise + np.array([0, 0, 1.5])) < 0.001
+    assert period_test(noise) > 0.05
+    assert period_test(noise + np.array([0, 0, 1.5])) < 0.001
     assert upper_bound(noise[:, 0] - 1) < 0 < upper_bound(noise[:, 0])
 
 

@@ -1,12 +1,11 @@
 """The networks that are trained are the networks that serve."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from primase_server.models.esm2.alphabet import MASK_ID
 from primase_server.models.esm2.batch import pack
@@ -39,10 +38,10 @@ class AllBlocks:
         """Never called."""
 
 
-def stir(weights: Mapping[str, Tensor], scale: float) -> None:
+def stir(network: nn.Module, scale: float) -> None:
     """Off their first values, of which many are zero."""
     generator = torch.Generator().manual_seed(5)
-    for weight in weights.values():
+    for weight in network.parameters():
         weight.data += scale * torch.randn(weight.shape, generator=generator)
 
 
@@ -54,7 +53,7 @@ def official(network: ProteinNetwork) -> dict[str, Tensor]:
 def test_evo2_gives_the_logits_of_the_runner() -> None:
     config = replace(evo2.CONFIG, width=48, inner_width=32, hcs_groups=48, hcm_groups=12)
     network = Evo2Network(config, 0, compiled=False, dtype=torch.float32)
-    stir(network.weights, 0.03)
+    stir(network, 0.03)
     tokens = torch.randint(4, (1, 300), generator=torch.Generator().manual_seed(0))
     # rounded as the file is, so that both have the same numbers
     for name, weight in network.weights.items():
@@ -78,7 +77,7 @@ def test_evo2_gives_the_logits_of_the_runner() -> None:
 def test_esm2_gives_the_logits_of_the_runner_whatever_is_behind_a_sequence() -> None:
     config = Esm2Config(num_layers=2, width=32, num_heads=2)
     network = Esm2Network(config, 0, compiled=False, dtype=torch.float32)
-    stir(network.weights, 0.05)
+    stir(network, 0.05)
     generator = np.random.default_rng(0)
     rows = [np.array([0, *generator.integers(4, 24, n), 2]) for n in (30, 50)]
     rows[0][[3, 9]] = MASK_ID
@@ -100,7 +99,7 @@ def test_esm2_gives_the_logits_of_the_runner_whatever_is_behind_a_sequence() -> 
 def test_progen2_gives_the_logits_of_the_runner() -> None:
     config = ProGen2Config(2, 64, 8, 128, 4, 128)
     network = ProGen2Network(config, 0, compiled=False, dtype=torch.float32)
-    stir(network.weights, 0.05)
+    stir(network, 0.05)
     ids = torch.randint(5, 25, (60,), generator=torch.Generator().manual_seed(0))
     model = ProGen2(config, official(network), CPU)
 
