@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -12,6 +13,7 @@ from google.rpc import error_details_pb2
 from primase.models.v1 import model_service_pb2 as models_pb
 from primase.progen2.v1 import progen2_service_pb2 as progen2_pb
 from primase_server import recovery
+from primase_server.engine.generation_runner import Read
 from primase_server.models.esm2.passes import Esm2Output
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.progen2.generator import ProGen2Generator
@@ -28,6 +30,24 @@ PROTEIN_MODEL = "progen2-oas"
 
 def is_bad(payload: object) -> bool:
     return getattr(payload, "num_residues", 0) == len(BAD)
+
+
+TOO_MANY_TOKENS = 15
+"""That only the longest of the contexts comes to with its new residues: no other does."""
+
+
+def told(live: Live, request: progen2_pb.StreamGenerateRequest) -> list[tuple[str, str]]:
+    """Of each item, the letters drawn, and how it ended."""
+    letters, ends = [""] * len(request.items), [""] * len(request.items)
+    for message in live.progen2.StreamGenerate(request):
+        event = message.WhichOneof("event")
+        assert event is not None
+        if event == "tokens":
+            letters[message.item_index] += message.tokens.text
+        elif event in ("finished", "failed"):
+            is_failed = event == "failed"
+            ends[message.item_index] = Refusal.of(message.failed).reason if is_failed else event
+    return list(zip(letters, ends, strict=True))
 
 
 @pytest.fixture
@@ -107,6 +127,38 @@ def test_a_batch_too_large_for_the_device_is_split_and_only_what_never_fits_fail
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OUT_OF_MEMORY",
     )
+    assert_nothing_is_left(live)
+
+
+def test_a_generation_step_too_large_for_the_device_is_split_and_only_what_never_fits_fails(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = ("MKTAYIA", "MK", "EV", "GS")
+    request = progen2_pb.StreamGenerateRequest(
+        model=PROTEIN_MODEL,
+        items=[progen2_pb.GenerateItem(context=context) for context in contexts],
+    )
+    request.options.max_new_residues = 12
+    request.options.sampling.seed = 7
+    expected = told(live, request)
+    step, sizes = ProGen2Generator.step, []
+
+    def run_out(generator: ProGen2Generator, reads: Sequence[Read], *rest: Any) -> object:
+        sizes.append(len(reads))
+        result = step(generator, reads, *rest)
+        if len(reads) > 1 or getattr(reads[0].state, "num_tokens", 0) == TOO_MANY_TOKENS:
+            for read in reads:
+                read.state.num_tokens -= len(read.token_ids)  # type: ignore[attr-defined]
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return result
+
+    monkeypatch.setattr(ProGen2Generator, "step", run_out)
+    found = told(live, request)
+    assert max(sizes) == len(contexts)
+    longest = expected[0][0]
+    assert found[0] == (longest[: TOO_MANY_TOKENS - len(contexts[0]) - 1], "OUT_OF_MEMORY")
+    assert found[1:] == expected[1:]
+    assert [end for _, end in expected] == ["finished"] * len(contexts)
     assert_nothing_is_left(live)
 
 
