@@ -231,6 +231,8 @@ class ClusterHost:
         served, status = self.registry.find(model), self.controller.status(model)
         if status.condition is ModelCondition.READY:
             self._set_ready(served)
+            if status.detail and served.state is ModelState.READY:
+                served.set_degraded(status.detail)
         elif status.condition is ModelCondition.FAILED:
             served.set_failed(status.detail)
         elif status.condition is ModelCondition.LOADING or served.card is None:
