@@ -45,6 +45,7 @@ CONNECT_S = 2.0
 PLACE_S = 0.5
 PLACE_AGAIN_S = 0.5
 STOP_S = 2.0
+GPUS = "cuda"  # all that a process sees
 
 T = TypeVar("T")
 
@@ -174,21 +175,7 @@ class RayFactory:
             "scheduling_strategy": PlacementGroupSchedulingStrategy(group, 0),
         }
         remote = ray.remote(ReplicaActor).options(**options)
-        return remote.remote(self._settings_for(spec), self._trust)
-
-    def _settings_for(self, spec: ReplicaSpec) -> Settings:
-        configured = {model.name: model for model in self._settings.models}
-        model = configured.get(spec.model, ModelSettings(spec.model, spec.source))
-        # The gate, the certificates and the metrics of the front end are none of a replica's.
-        return replace(
-            self._settings,
-            models=(replace(model, source=spec.source),),
-            tls=None,
-            rest=None,
-            rest_token="",
-            telemetry=Telemetry(),
-            num_threads=max(1, int(spec.resources.num_cpus)),
-        )
+        return remote.remote(replica_settings(self._settings, spec), self._trust)
 
     async def _watch(self, handle: ReplicaHandle, actor: Any, died: Died) -> None:
         try:
@@ -210,6 +197,26 @@ class RayFactory:
 
     async def _blocking(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def replica_settings(settings: Settings, spec: ReplicaSpec) -> Settings:
+    """Those of a replica, of the settings of its front end.
+
+    It runs on GPUs where it is given any: Ray shows it these and no others.
+    """
+    configured = {model.name: model for model in settings.models}
+    model = configured.get(spec.model, ModelSettings(spec.model, spec.source))
+    # The gate, the certificates and the metrics of the front end are none of a replica's.
+    return replace(
+        settings,
+        models=(replace(model, source=spec.source),),
+        tls=None,
+        rest=None,
+        rest_token="",
+        telemetry=Telemetry(),
+        device=GPUS if spec.resources.num_gpus else settings.device,
+        num_threads=max(1, int(spec.resources.num_cpus)),
+    )
 
 
 def _free(started: _Started) -> None:
