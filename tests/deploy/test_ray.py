@@ -1,5 +1,6 @@
 """The manifests for Ray, as Ray and the commands read them; `make charts` checks all else."""
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from primase_server.commands import serve
 from primase_server.health_command import health
+from primase_server.ray_service import FrontEnd, front_end, settings_of
 from primase_server.rpc.health import MODEL_SERVICE
 from primase_server.rpc.server import LAST_WORDS_S
 from tests.deploy.test_chart import documents, there
@@ -33,7 +35,7 @@ def application() -> dict[str, Any]:
     return found
 
 
-def front_end() -> dict[str, Any]:
+def container_of_front_end() -> dict[str, Any]:
     """The container of the Deployment."""
     [deployment] = documents(CLUSTER, "Deployment")
     [container] = deployment["spec"]["template"]["spec"]["containers"]
@@ -52,7 +54,7 @@ def arguments(path: Path) -> list[str]:
     if path == SERVICE:
         found: list[str] = application()["args"]["arguments"]
         return found
-    command, *words = front_end()["args"]
+    command, *words = container_of_front_end()["args"]
     assert command == serve.name
     return list(words)
 
@@ -65,6 +67,21 @@ def test_serve_understands_its_arguments(path: Path, tmp_path: Path) -> None:
     assert {each.model for each in options["replica_gpus"]} == {"evo2-7b"}
     if path == CLUSTER:
         assert (options["engine"], options["ray_address"]) == ("ray", "auto")
+
+
+def test_serve_starts_a_front_end_of_them(tmp_path: Path) -> None:
+    found = application()
+    module, _, name = found["import_path"].partition(":")
+    assert getattr(importlib.import_module(module), name) is front_end
+    words = there(found["args"]["arguments"], tmp_path)
+    # anything else as an argument would be an error of the application, and not of its options
+    assert set(found["args"]) == {"arguments"}
+    settings = settings_of(words)
+    assert (settings.engine, settings.cluster.address) == ("ray", "auto")
+    assert settings.cluster.range_of("evo2-7b").floor == 0
+    assert settings.tls is not None
+    assert settings.cluster.tls is not None
+    assert found["deployments"][0]["name"] == FrontEnd.name  # type: ignore[attr-defined]
 
 
 def test_both_serve_the_same() -> None:
@@ -113,7 +130,7 @@ def test_files_of_its_options_are_mounted(path: Path) -> None:
     if path == SERVICE:
         [container] = next(clusters())["headGroupSpec"]["template"]["spec"]["containers"]
     else:
-        container = front_end()
+        container = container_of_front_end()
     mounted = tuple(f"{each['mountPath']}/" for each in container["volumeMounts"])
     files = re.findall(r"=(/etc/\S+)", "\n".join(arguments(path)))
     assert files
@@ -133,7 +150,7 @@ def test_there_is_time_to_finish(tmp_path: Path) -> None:
 
 def test_probes_ask_whether_the_front_end_answers(tmp_path: Path) -> None:
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
-        probe = front_end()[name]
+        probe = container_of_front_end()[name]
         program, command, *words = probe["exec"]["command"]
         assert (program, command) == ("primase", health.name)
         options = health.make_context("health", there(words, tmp_path)).params
@@ -144,7 +161,7 @@ def test_probes_ask_whether_the_front_end_answers(tmp_path: Path) -> None:
 def test_ray_understands_how_the_front_end_joins() -> None:
     from ray.scripts.scripts import start
 
-    script = front_end()["command"][2]
+    script = container_of_front_end()["command"][2]
     words = shlex.split(script.split("&&")[0])
     assert words[:2] == ["ray", "start"]
     assert start.make_context("start", words[2:]).params["num_cpus"] == 0

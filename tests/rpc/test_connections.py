@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -29,7 +30,7 @@ def test_an_old_connection_is_replaced_and_nobody_notices() -> None:
         grpc.insecure_channel(f"127.0.0.1:{live.app.grpc_port}") as channel,
     ):
         channel.subscribe(watch)
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs lack Watch
         watching = stub.Watch(HealthCheckRequest(), timeout=30)
         assert next(watching).status == SERVING
         assert replaced.wait(20)
