@@ -100,6 +100,22 @@ async def test_a_scrape_waits_for_no_step() -> None:
 
 
 @on_loop
+async def test_a_model_that_is_taken_away_is_told_of_no_more() -> None:
+    metrics = Metrics()
+    async with engine_of(GatedRunner(), observer=metrics.work) as engine:
+        served = ServedModel("toy", "esm2", "toy")
+        models = Registry((served, ServedModel("other", "esm2", "toy")))
+        metrics.watch(models, engine)
+        served.set_unloading("it is being taken out of service")
+        scraped = Scraped.of_text(metrics.text().decode())
+        assert scraped.number("primase_model_state", model="toy", state="unloading") == 1
+        models.remove(served)
+        scraped = Scraped.of_text(metrics.text().decode())
+        states = scraped.families["primase_model_state"].samples
+        assert {sample.labels["model"] for sample in states} == {"other"}
+
+
+@on_loop
 async def test_refusals_are_counted_by_reason() -> None:
     metrics = Metrics()
     async with engine_of(GatedRunner(), observer=metrics.work) as engine:
