@@ -187,3 +187,18 @@ def test_a_server_that_refuses_ends_it_with_a_sentence(
     ]
     assert len(shards(output)) == 3
     assert (tmp_path / "out.parquet.partial").exists()
+
+
+def test_a_ray_that_does_not_start_is_told(
+    proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: object) -> None:
+        raise RuntimeError("nobody is at head:6379")
+
+    monkeypatch.setattr("ray.init", init)
+    with serving(esm2=EveryAnswer()) as target:
+        given = ("--model", "m", "-o", tmp_path / "out.parquet")
+        result = primase(*bulk("head:6379", target, "score", proteins, *given))
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Ray does not start: nobody is at head:6379\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in.fasta"]

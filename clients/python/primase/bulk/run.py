@@ -22,6 +22,7 @@ os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 import ray
 import ray.data
 from ray.data import DataContext
+from ray.exceptions import RayError, RayTaskError
 
 from primase.bulk.chunks import survey
 from primase.bulk.folder import ShardFolder, Total, total_of_earlier
@@ -136,8 +137,16 @@ def _ray(how: BulkOptions) -> Iterator[None]:
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
-    ray.init(address=how.ray_address or "local", **quiet)
+    try:
+        ray.init(address=how.ray_address or "local", **quiet)
+    except Exception as error:
+        # Ray raises nothing narrower.
+        raise click.ClickException(f"Ray does not start: {error}") from error
     try:
         yield
+    except RayTaskError:
+        raise
+    except RayError as error:
+        raise click.ClickException(f"Ray ended: {error}") from error
     finally:
         ray.shutdown()
