@@ -65,6 +65,8 @@ class Deployed:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RayCluster]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # of a machine that does much else
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     from ray.cluster_utils import Cluster
 
     node = {"object_store_memory": NODE_MEMORY, "include_dashboard": False}

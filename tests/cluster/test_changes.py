@@ -61,3 +61,18 @@ def test_a_reload_drops_no_call() -> None:
         with pytest.raises(LoadFailed, match="no such weights"):
             front.run(front.host.reload(ESM2))
         assert front.esm2.Encode(encode(PROTEIN)).model == ESM2
+
+
+def test_what_a_model_with_too_few_replicas_waits_for_is_told() -> None:
+    def detail() -> str:
+        (model,) = front.models.ListModels(models.ListModelsRequest()).models
+        assert model.state == models.MODEL_STATE_READY
+        return model.state_detail
+
+    with serving(settings_of(ESM2, replicas=(ReplicaRange(ESM2, 2, 2),))) as front:
+        until(lambda: detail() == "")
+        front.loop.call_soon_threadsafe(front.machines.go_on.clear)
+        front.run(front.machines.kill(front.replica(ESM2).handle.replica_id))
+        until(lambda: detail() == "1 of 2 replicas take calls; waiting for a test")
+        front.loop.call_soon_threadsafe(front.machines.go_on.set)
+        until(lambda: detail() == "")

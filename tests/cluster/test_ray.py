@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,8 @@ import grpc
 import pytest
 
 import primase
+from primase.admin.v1 import admin_service_pb2 as admin_pb
+from primase.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from primase.esm2.v1 import esm2_service_pb2 as esm2
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
 from primase.evo2.v1 import evo2_service_pb2 as evo2
@@ -18,10 +21,13 @@ from primase.evo2.v1.evo2_service_pb2_grpc import Evo2ServiceStub
 from primase.generation_results import Tokens
 from primase.models.v1 import model_service_pb2 as models
 from primase.models.v1.model_service_pb2_grpc import ModelServiceStub
+from primase.progen2.v1 import progen2_service_pb2 as progen2
+from primase.progen2.v1.progen2_service_pb2_grpc import ProGen2ServiceStub
 from tests.cluster.conftest import ESM2, EVO2, PROGEN2, START_S, Deployed
 from tests.conditions import until
 from tests.conformance import cases, checker, runners, servers
 from tests.conformance.runners import Ran
+from tests.rpc.live import refusal
 
 CASES = cases.load()
 PROTEIN = "MKTVRQERLKSIVRILERSKEPVSGAQLAEELSVSRQVIVQDIAYLRSLGYNIVATPRGYVLAGG"
@@ -107,6 +113,39 @@ def test_a_model_is_scaled_up_under_load_and_down_again(
     until(lambda: len(deployed.started(EVO2)) == 1)
 
 
+def test_new_weights_take_over_without_a_call_lost_and_bad_ones_change_nothing(
+    deployed: Deployed, channel: grpc.Channel, tmp_path: Path
+) -> None:
+    admin, scoring = AdminServiceStub(channel), ProGen2ServiceStub(channel)
+    score = progen2.ScoreSequencesRequest(
+        model=PROGEN2, items=[progen2.ScoreItem(sequence=PROTEIN)]
+    )
+    is_over = threading.Event()
+
+    def keep_scoring() -> set[bytes]:
+        found: set[bytes] = set()
+        while not is_over.is_set():
+            (scored,) = scoring.ScoreSequences(score, timeout=60).scores
+            found.add(scored.likelihood.SerializeToString())
+        return found
+
+    (old,) = deployed.started(PROGEN2)
+    with ThreadPoolExecutor(2) as threads:
+        scores = [threads.submit(keep_scoring) for _ in range(2)]
+        try:
+            request = admin_pb.ReloadModelRequest(model=PROGEN2, source=str(tmp_path))
+            refused = refusal(lambda: admin.ReloadModel(request, timeout=START_S))
+            assert refused.reason == "MODEL_LOAD_FAILED"
+            assert deployed.started(PROGEN2) == [old]
+            admin.ReloadModel(admin_pb.ReloadModelRequest(model=PROGEN2), timeout=START_S)
+            until(lambda: old not in deployed.started(PROGEN2))
+        finally:
+            is_over.set()
+        assert len(set.union(*(calls.result() for calls in scores))) == 1
+    (new,) = deployed.started(PROGEN2)
+    assert new["pid"] != old["pid"]
+
+
 def test_what_a_lost_node_did_others_do(deployed: Deployed, channel: grpc.Channel) -> None:
     until(lambda: len(deployed.started(ESM2)) == 2, START_S)
     victim = deployed.started(ESM2)[0]
@@ -127,7 +166,6 @@ def test_what_a_lost_node_did_others_do(deployed: Deployed, channel: grpc.Channe
 
 def test_nothing_is_left_of_a_front_end_that_is_killed(deployed: Deployed) -> None:
     pids = [line["pid"] for model in (ESM2, EVO2, PROGEN2) for line in deployed.started(model)]
-    assert len(pids) >= 4
-    assert all(map(is_alive, pids))
+    assert sum(map(is_alive, pids)) >= 4
     deployed.server.process.kill()
     until(lambda: not any(map(is_alive, pids)))
