@@ -54,7 +54,7 @@ class Asking:
     progen2: ProGen2ServiceStub
     chance: random.Random
 
-    def text(self, letters: str, most: int = 60) -> str:
+    def text(self, letters: str, most: int = 120) -> str:
         return "".join(self.chance.choices(letters, k=self.chance.randint(1, most)))
 
     @property
@@ -83,7 +83,7 @@ async def refused(asking: Asking) -> None:
 
 
 async def hurried(asking: Asking) -> None:
-    items = [esm2_pb.EncodeItem(sequence=asking.text(RESIDUES) * 8)] * 2
+    items = [esm2_pb.EncodeItem(sequence=asking.text(RESIDUES) * 8)] * 4
     request = esm2_pb.StreamEncodeRequest(model=PROTEIN, items=items)
     try:
         await _stream(asking.esm2.StreamEncode, request, timeout_s=0.004)

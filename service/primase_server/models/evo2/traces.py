@@ -10,10 +10,10 @@ from torch import Tensor
 
 from primase_server.models.cpu_graph import Repeat, Work, traced
 
-TRACED_AFTER: int | None = 256
+TRACED_AFTER: int | None = 64
 """Steps over lanes of a kind, before its pieces are traced."""
 
-MOST_TRACED = 8
+MOST_TRACED = 6
 """Kinds, those that were used so often first."""
 
 
