@@ -32,7 +32,7 @@ PYTHON_FLOOR_STAMP := .cache/python-floor/.installed-$(PYTHON_GRPC_FLOOR)-$(PYTH
 PYTHON_FLOOR_RUNNER := .cache/bin/conformance-python-floor
 GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
 
-.PHONY: help venv demo test charts charts-golden conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak clean
+.PHONY: help venv demo test charts charts-golden conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak train-demo-smoke clean
 
 help:
 	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
@@ -53,11 +53,13 @@ help:
 	@echo "make bench-evo2-forward  Evo 2's reading against the official code, about an hour"
 	@echo "make bench-progen2  ProGen2's generation against its peers, about an hour; ARGS=--help as above"
 	@echo "make soak      long checks of a loaded server, about half an hour; SOAK=name runs one"
+	@echo "make train-demo-smoke DATA=folder  a few steps of the training of each demo model, some minutes"
 	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
 	@echo "make clean     remove .venv, caches and build outputs"
 
+# The trained models are a dist of their own, which is not part of the environment that the tests run in.
 demo: $(VENV)
-	$(BIN)/primase serve --demo
+	PYTHONPATH="$(CURDIR)/demo" $(BIN)/primase serve --demo
 
 test: $(VENV) $(BUF_STAMP) $(GRPCURL) conformance-go conformance-java
 	$(BIN)/python -m pytest
@@ -119,6 +121,14 @@ bench-progen2: $(VENV)
 
 soak: $(VENV)
 	$(BIN)/python -W ignore -m tests.soak $(SOAK)
+
+train-demo-smoke: $(VENV)
+	@test -d "$(DATA)" || { echo "DATA=folder says where the sequences are: docs/demo-models.md" >&2; exit 1; }
+	$(PIP) install --quiet --constraint constraints.txt --group train
+	for family in evo2 esm2 progen2; do \
+		PYTHONPATH=service $(BIN)/python -m tools.train_demo.$$family --data "$(DATA)" \
+			--out .cache/train_demo_smoke/$$family --stop 20 --every 10 --no-compile || exit 1; \
+	done
 
 clean:
 	rm -rf .venv .cache .hypothesis $(PROJECTS:=/dist) dist clients/java/*/target

@@ -229,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder of the sequences")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and log go here")
-    parser.add_argument("--steps", type=int, help="stop after so many steps from now")
+    parser.add_argument("--stop", type=int, help="stop after so many steps from now")
     parser.add_argument("--decay", type=int, help="end the run in so many steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=4e-3)
@@ -248,7 +248,7 @@ def main() -> None:
     if source.exists():
         training.load(source)
     first = torch.load(level, weights_only=True)["step"] if options.decay else 0
-    last = first + options.decay if options.decay else training.step + (options.steps or 10**9)
+    last = first + options.decay if options.decay else training.step + (options.stop or 10**9)
     losses, begun = [], time.process_time()
     for _ in tqdm(range(training.step, last), initial=training.step, total=last):
         share = warm_up_and_decay(
