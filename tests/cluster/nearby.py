@@ -106,10 +106,16 @@ class NearbyMachines:
             await self._engine.forget(handle)
             await replica.server.stop(0.0)
 
-    async def kill(self, replica_id: str) -> None:
+    async def kill(self, replica_id: str, *, tells: bool = True) -> None:
         """End it at once, whatever it does, and tell so a moment later, as Ray does."""
         replica = self.replicas[replica_id]
         await replica.server.abort()
+        if tells:
+            self.tell_death(replica_id)
+
+    def tell_death(self, replica_id: str) -> None:
+        """What Ray does some time after a process has ended."""
+        replica = self.replicas[replica_id]
         replica.died(replica.handle, "killed by a test")
 
 

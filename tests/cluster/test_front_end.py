@@ -207,6 +207,19 @@ def test_unary_calls_are_all_answered_while_a_replica_dies(front: Front) -> None
     until(lambda: len(front.host.engine.replicas(ESM2)) == 2)
 
 
+def test_a_replica_that_nobody_knows_to_be_dead_gets_no_call_twice(front: Front) -> None:
+    until(lambda: len(front.host.engine.replicas(ESM2)) == 2)
+    victim = front.replica(ESM2).handle.replica_id
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(front.esm2.Encode, encode(PROTEIN * 20)) for _ in range(120)]
+        until(lambda: sum(call.done() for call in calls) > 20)
+        front.run(front.machines.kill(victim, tells=False))
+        assert {call.result().model for call in calls} == {ESM2}
+    front.loop.call_soon_threadsafe(front.machines.tell_death, victim)
+    until(lambda: victim not in front.machines.replicas)
+    until(lambda: len(front.host.engine.replicas(ESM2)) == 2)
+
+
 def test_a_stream_that_has_sent_something_ends_typed(front: Front) -> None:
     stream = front.evo2.StreamGenerate(generation(100_000))
     for message in stream:

@@ -13,6 +13,7 @@ from primase.reasons import ERROR_DOMAIN, REASONS
 from primase_gateway.tracing import HEADER as TRACE_HEADER
 from primase_server.cluster.links import Link
 from primase_server.cluster.remote_engine import RemoteEngine
+from primase_server.cluster.replicas import ReplicaHandle
 from primase_server.cluster.router import NoReplica
 from primase_server.cluster.trust import (
     ASKED_OF_QUOTAS,
@@ -35,7 +36,7 @@ from primase_server.rpc.status import GivenStatus
 log = structlog.get_logger()
 
 # A request that ends processes must not end all of them.
-MOST_LOST = 2
+MOST_LOST = 3
 # Where so many have no room there is hardly any, and a request may be large.
 MOST_REFUSED = 4
 # Another replica takes the call at once, or it waits for one.
@@ -69,7 +70,7 @@ class Attempts:
         self._token = token
         self._deadline_s = call.deadline_s
         self._refusals: dict[str, GivenStatus] = {}
-        self._num_lost = 0
+        self._lost_with: list[ReplicaHandle] = []
         self._num_taken = 0
         self._num_unused = 0
         self._share: Share = NoShare()
@@ -114,8 +115,8 @@ class Attempts:
             self._model,
             self._num_tokens,
             self._refusals.keys(),
+            self._lost_with,
             self._deadline_s,
-            is_moved=self._num_lost > 0,
         )
         try:
             link = await lent.__aenter__()
@@ -168,12 +169,12 @@ class Attempts:
             code=error.code().name,
             request_id=self._call.request_id,
         )
-        self._num_lost += 1
-        if self.has_answered or self._num_lost > MOST_LOST:
+        self._lost_with.append(link.handle)
+        self._engine.suspect(link.handle)
+        if self.has_answered or len(self._lost_with) >= MOST_LOST:
             raise ModelNotReady(
                 f"model {self._model.name!r}: the process that answered was lost", LOST_RETRY_S
             )
-        self._refusals.clear()
 
     def _take(self, num_tokens: int) -> None:
         quotas = self._call.caller.quotas

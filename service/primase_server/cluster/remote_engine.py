@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Set
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -72,6 +72,10 @@ class RemoteEngine:
         if handle.replica_id in self._links:
             self._links[handle.replica_id].withdraw()
 
+    def suspect(self, handle: ReplicaHandle) -> None:
+        """A call was lost there: others go elsewhere where they can, until it is heard of again."""
+        self.router.reported(handle, ReplicaLoad(is_ready=False, detail="a call was lost there"))
+
     def load(self, handle: ReplicaHandle) -> ReplicaLoad | None:
         """See Routes."""
         return self.router.load(handle)
@@ -108,17 +112,16 @@ class RemoteEngine:
         model: ServedModel,
         num_tokens: int,
         refused: Set[str],
+        lost: Sequence[ReplicaHandle],
         deadline_s: float | None,
-        *,
-        is_moved: bool,
     ) -> AsyncIterator[Link]:
         """A replica for a call of about so many tokens, which is open on it within.
 
-        refused: ids of those that would not take it. is_moved: a replica was lost over it, so that
-        it waits for another. Raises NoReplica where all have refused it, ModelNotReady, QueueFull,
-        DeadlineExpired, ShuttingDown.
+        refused: ids of those that would not take it. lost: those that it was lost with, which get
+        it again only once they are heard of. Raises NoReplica where all have refused it,
+        ModelNotReady, QueueFull, DeadlineExpired, ShuttingDown.
         """
-        sent = await self._chosen(model, num_tokens, refused, deadline_s, is_moved=is_moved)
+        sent = await self._chosen(model, num_tokens, refused, lost, deadline_s)
         link = self._links[sent.handle.replica_id]
         link.begin()
         try:
@@ -132,21 +135,28 @@ class RemoteEngine:
         model: ServedModel,
         num_tokens: int,
         refused: Set[str],
+        lost: Sequence[ReplicaHandle],
         deadline_s: float | None,
-        *,
-        is_moved: bool,
     ) -> Sent:
         self._require_open()
         try:
-            return self.router.choose(model.name, num_tokens, refused)
+            return self.router.choose(model.name, num_tokens, refused | self._silent(lost))
         except NoReplica:
             if refused and self.router.replicas(model.name):
                 raise
-            _require_to_come(model, is_moved=is_moved)
-        return await self._waited(model, num_tokens, deadline_s, is_moved=is_moved)
+            _require_to_come(model, is_moved=bool(lost))
+        return await self._waited(model, num_tokens, lost, deadline_s)
+
+    def _silent(self, lost: Sequence[ReplicaHandle]) -> Set[str]:
+        loads = {handle.replica_id: self.router.load(handle) for handle in lost}
+        return {name for name, load in loads.items() if load is None or not load.is_ready}
 
     async def _waited(
-        self, model: ServedModel, num_tokens: int, deadline_s: float | None, *, is_moved: bool
+        self,
+        model: ServedModel,
+        num_tokens: int,
+        lost: Sequence[ReplicaHandle],
+        deadline_s: float | None,
     ) -> Sent:
         if self._waiting[model.name] + num_tokens > self._limits.max_queued_tokens:
             raise QueueFull(f"model {model.name!r} is being started", WAITING_RETRY_S)
@@ -160,9 +170,9 @@ class RemoteEngine:
                     raise DeadlineExpired("the deadline passed while the model was being started")
                 self._require_open()
                 try:
-                    return self.router.choose(model.name, num_tokens)
+                    return self.router.choose(model.name, num_tokens, self._silent(lost))
                 except NoReplica:
-                    _require_to_come(model, is_moved=is_moved)
+                    _require_to_come(model, is_moved=bool(lost))
             raise _not_ready(model)
         finally:
             self._waiting[model.name] -= num_tokens
@@ -185,9 +195,10 @@ class RemoteEngine:
             raise ShuttingDown("the server is stopping")
 
     def queue_state(self, name: str) -> QueueState:
-        """Of all replicas together."""
+        """Of all replicas together. May be asked from any thread."""
         model = self.registry.find(name)
-        queues = [link.queue for link in self._links.values() if link.handle.model == model.name]
+        links = tuple(self._links.values())
+        queues = [link.queue for link in links if link.handle.model == model.name]
         whole = EMPTY
         for queue in queues:
             whole = whole.with_other(queue)

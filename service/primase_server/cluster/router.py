@@ -41,7 +41,7 @@ class _Route:
     @property
     def unreported_tokens(self) -> int:
         """Of calls that the last report may not know of."""
-        return sum(sent.num_tokens for sent in self.unreported)
+        return sum(sent.num_tokens for sent in tuple(self.unreported))
 
     @property
     def num_tokens(self) -> int:
@@ -113,8 +113,12 @@ class Router:
 
     def unreported_tokens(self, model: str) -> int:
         """About so many have calls that no report may know of."""
-        return sum(route.unreported_tokens for route in self._routes.get(model, {}).values())
+        return sum(route.unreported_tokens for route in self._of(model))
 
     def replicas(self, model: str) -> list[ReplicaHandle]:
         """Those of a model that calls may go to."""
-        return [route.handle for route in self._routes.get(model, {}).values()]
+        return [route.handle for route in self._of(model)]
+
+    def _of(self, model: str) -> tuple[_Route, ...]:
+        # Made in one go, since other threads look too.
+        return tuple(self._routes.get(model, {}).values())
