@@ -508,6 +508,24 @@ def test_who_listens_is_told_of_every_change() -> None:
     simulated(work)
 
 
+def test_what_fails_in_others_stops_neither_replicas_nor_scaling() -> None:
+    async def work(cluster: Cluster) -> None:
+        def fail(model: str) -> None:
+            raise RuntimeError(model)
+
+        cluster.controller.on_change(fail)
+        cluster.serve(floor=1, ceiling=2)
+        await asyncio.sleep(6)
+        load, cluster.router.load = cluster.router.load, fail  # type: ignore[method-assign, assignment]
+        await asyncio.sleep(3)
+        cluster.router.load = load  # type: ignore[method-assign]
+        cluster.send(20_000)
+        await asyncio.sleep(7)
+        assert cluster.ready == 2
+
+    simulated(work)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 1 << 30),

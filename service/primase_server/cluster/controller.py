@@ -173,12 +173,19 @@ class Controller:
         self._change = asyncio.Event()
         if model in self._sets:
             for listener in self._listeners:
-                listener(model)
+                try:
+                    listener(model)
+                except Exception:
+                    log.exception("listener_failed", model=model)
 
     async def _look(self) -> None:
         while True:
             for replicas in tuple(self._sets.values()):
-                replicas.look()
+                try:
+                    replicas.look()
+                except Exception:
+                    # One model's trouble is not that of the others, nor of the next second.
+                    log.exception("replicas_not_looked_at", model=replicas.model)
             await asyncio.sleep(self._patience.interval_s)
 
     def _next_generation(self, replicas: ReplicaSet) -> int:

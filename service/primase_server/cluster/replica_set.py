@@ -91,7 +91,7 @@ class ReplicaSet:
         self._decided(before, self._autoscaler.rescale(_now_s(), scaling))
 
     def switch(self, spec: ReplicaSpec) -> None:
-        """Those that are started next are of another spec; what failed before says nothing of it."""
+        """Start those of another spec next; what failed before says nothing of these."""
         if spec != self.spec:
             self.spec = spec
             self.num_failures, self.failure, self._is_doubtful = 0, "", False
