@@ -34,7 +34,6 @@ var kinds = map[string]func() meta.Object{
 	"v1 PersistentVolumeClaim":            func() meta.Object { return &core.PersistentVolumeClaim{} },
 	"v1 Secret":                           func() meta.Object { return &core.Secret{} },
 	"v1 Service":                          func() meta.Object { return &core.Service{} },
-	"v1 ServiceAccount":                   func() meta.Object { return &core.ServiceAccount{} },
 	"apps/v1 Deployment":                  func() meta.Object { return &apps.Deployment{} },
 	"policy/v1 PodDisruptionBudget":       func() meta.Object { return &policy.PodDisruptionBudget{} },
 	"networking.k8s.io/v1 NetworkPolicy":  func() meta.Object { return &networking.NetworkPolicy{} },

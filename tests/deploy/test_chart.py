@@ -18,6 +18,7 @@ from primase_server.metrics.listener import PATH
 from primase_server.rpc.health import FAMILY_SERVICES, MODEL_SERVICE, ONE_MODEL
 from primase_server.rpc.server import LAST_WORDS_S
 from primase_server.settings import Settings
+from tests.deploy.test_dashboards import promtool
 from tests.deploy.test_dockerfiles import environment_names
 from tests.deploy.tree import DEPLOY, PROJECT
 
@@ -125,3 +126,21 @@ def test_prometheus_finds_the_metrics(path: Path) -> None:
             (each["port"], each["path"], each["relabelings"][0]["replacement"])
             for each in monitor["spec"]["endpoints"]
         ] == [("metrics", PATH, "primase"), ("rest", METRICS_PATH, "primase-gateway")]
+
+
+def test_the_example_of_scaling_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
+    [example] = [
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.S)
+        if "ScaledObject" in block
+    ]
+    [trigger] = yaml.safe_load(example)["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    names = re.findall(r"primase_\w+", query)
+    assert names
+    assert all(f"| `{name}` | gauge |" in page for name in names)
+    rules = {"groups": [{"name": "a", "rules": [{"record": "a:b", "expr": query}]}]}
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(rules))
+    assert "SUCCESS" in promtool("check", "rules", file)
