@@ -11,4 +11,4 @@ def test_importing_the_client_brings_nothing_heavy(module: str) -> None:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout.split()
 
-    assert not {"torch", "pyarrow", "transformers", "primase_server"} & set(loaded)
+    assert not {"torch", "pyarrow", "ray", "transformers", "primase_server"} & set(loaded)
