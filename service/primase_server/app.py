@@ -99,6 +99,7 @@ class App:
         """Withdraw, let clients notice, finish what is in flight, stop: nothing is lost."""
         log.info("withdrawing", withdraw_s=self.settings.withdraw_s)
         await self.host.health.withdraw()
+        self.host.end_changes()
         await asyncio.sleep(self.settings.withdraw_s)
         if self._gateway is not None:
             await self._gateway.stop(self.settings.grace_s)

@@ -89,7 +89,7 @@ class LocalHost:
 
     async def end_calls(self) -> None:
         """See Answering."""
-        self._changes.end()
+        self.end_changes()
         await self.engine.close()
 
     async def stop(self) -> None:
@@ -99,6 +99,10 @@ class LocalHost:
             await self._screening.close()
         if self._loading is not None:
             self._loading.cancel()
+
+    def end_changes(self) -> None:
+        """See ModelHost."""
+        self._changes.end()
 
     def change_of(self, name: str) -> Change:
         """See ModelHost."""

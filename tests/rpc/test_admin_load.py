@@ -1,6 +1,7 @@
 """Models that come while others are served."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -218,8 +219,10 @@ def test_a_server_that_stops_does_not_wait_for_a_load(monkeypatch: pytest.Monkey
             asking = threading.Thread(target=ask, args=(live,))
             asking.start()
             assert held.begun.wait(30)
-            live.run(live.app.host.end_calls())
+            started_s = time.monotonic()
+            live.run(live.app.stop())
             asking.join(30)
+            assert time.monotonic() - started_s < live.app.settings.grace_s
     [told] = refused
     assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
 

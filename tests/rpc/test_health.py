@@ -121,10 +121,16 @@ def test_who_watches_a_model_hears_of_it_from_before_it_is_there_until_it_is_gon
         registry.remove(late)
         await told.update()
         heard.append((await anext(answers)).status)
-        return heard
+        registry.add(late)
+        await told.update()
+        heard.append((await anext(answers)).status)
+        await told.withdraw()
+        # Told so, a watcher has heard the last of this server.
+        return heard + [answer.status async for answer in answers]
 
     unknown = HealthCheckResponse.SERVICE_UNKNOWN
-    assert asyncio.run(watched()) == [unknown, NOT_SERVING, SERVING, unknown]
+    states = [unknown, NOT_SERVING, SERVING, unknown, SERVING, NOT_SERVING]
+    assert asyncio.run(watched()) == states
 
 
 def test_all_together_do_not_wait_for_a_model_that_is_loaded_meanwhile() -> None:

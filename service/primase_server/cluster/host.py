@@ -24,7 +24,7 @@ from primase_server.cluster.patience import Patience
 from primase_server.cluster.remote_engine import RemoteEngine
 from primase_server.cluster.replicas import ReplicaFailed, ReplicaSpec
 from primase_server.cluster.trust import Trust
-from primase_server.errors import InvalidRequest, LoadFailed, ModelExists
+from primase_server.errors import InvalidRequest, LoadFailed, ModelExists, PrecisionUnverified
 from primase_server.loading.sources import configured
 from primase_server.models.card import Change, ModelCard, ModelState
 from primase_server.models.hub.errors import HubError
@@ -98,8 +98,12 @@ class ClusterHost:
 
     async def end_calls(self) -> None:
         """See Answering."""
-        self._changes.end()
+        self.end_changes()
         await self.engine.close()
+
+    def end_changes(self) -> None:
+        """See ModelHost."""
+        self._changes.end()
 
     def change_of(self, name: str) -> Change:
         """See ModelHost."""
@@ -172,6 +176,8 @@ class ClusterHost:
         while not await self.controller.ready(served.name, LOOK_AGAIN_S):
             if served.state is ModelState.FAILED:
                 raise LoadFailed(f"model {served.name!r}: {served.detail}")
+        if served.state is ModelState.UNVERIFIED:
+            raise PrecisionUnverified(served.detail)
 
     async def _ended(self, name: str, grace_s: float | None) -> int:
         ending = asyncio.create_task(self.controller.unload(name))
@@ -254,7 +260,8 @@ class ClusterHost:
         if told.state is ModelState.UNVERIFIED:
             served.set_unverified(loaded, told.detail)
         else:
-            served.set_ready(loaded, told.precision_doubt, told.room)
+            edition = max(1, served.edition)
+            served.set_ready(loaded, told.precision_doubt, told.room, edition)
 
     def _is_settled(self) -> bool:
         return all(served.state is not ModelState.LOADING for served in self.registry)

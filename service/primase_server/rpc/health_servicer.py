@@ -31,12 +31,14 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     async def Watch(
         self, request: pb.HealthCheckRequest, context: Context
     ) -> AsyncIterator[_Status]:
-        """The status now, and each other one that follows."""
+        """The status now, and each other one that follows; nothing does once it is withdrawn."""
         last = None
         while True:
-            changed = self._changed
+            changed, is_last = self._changed, self._is_withdrawn
             if (status := self._status(request.service)) != last:
                 yield _Status(status=status)
+            if is_last:
+                return  # so that nobody who watches keeps the server from its end
             last = status
             await changed.wait()
 

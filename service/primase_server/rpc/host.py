@@ -51,6 +51,9 @@ class ModelHost(Answering, Protocol):
     async def stop(self) -> None:
         """Give up what is still being loaded. After `end_calls`."""
 
+    def end_changes(self) -> None:
+        """Give up what is being loaded or unloaded, and begin nothing more: the server ends."""
+
     def change_of(self, name: str) -> Change:
         """What is being done to that model now."""
 
