@@ -55,6 +55,7 @@ def test_a_reload_drops_no_call() -> None:
             calls += threads.map(lambda _: front.esm2.Encode(encode(PROTEIN)).model, range(4))
         assert set(calls) == {ESM2}
         assert reloading.result() is None
+        assert front.host.registry.named(ESM2).edition == 2
         until(lambda: len(front.machines.replicas) == 2)
         assert not before & set(front.machines.replicas)
         front.machines.fail = "no such weights"

@@ -62,9 +62,16 @@ class RemoteEngine:
     def add(self, handle: ReplicaHandle) -> None:
         """See Routes."""
         if handle.replica_id not in self._links:
-            self._links[handle.replica_id] = Link(handle, self._trust, self.router.reported)
+            self._links[handle.replica_id] = Link(handle, self._trust, self._reported)
         self.router.add(handle)
         self._tell_waiting()
+
+    def _reported(self, handle: ReplicaHandle, load: ReplicaLoad) -> None:
+        self.router.reported(handle, load)
+        if load.is_ready and load.detail:
+            for served in self.registry:
+                if served.name == handle.model and served.state is ModelState.READY:
+                    served.set_degraded(load.detail)
 
     def withdraw(self, handle: ReplicaHandle) -> None:
         """See Routes."""

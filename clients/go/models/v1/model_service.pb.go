@@ -623,7 +623,7 @@ type Model struct {
 	// State.
 	State ModelState `protobuf:"varint,13,opt,name=state,proto3,enum=primase.models.v1.ModelState" json:"state,omitempty"`
 	// Why the state is what it is. Where READY it is empty, unless answers have failed of late because
-	// the model gave numbers that are not finite.
+	// the model gave numbers that are not finite, or fewer replicas answer in a cluster than should.
 	StateDetail string `protobuf:"bytes,14,opt,name=state_detail,json=stateDetail,proto3" json:"state_detail,omitempty"`
 	// What to know of the numbers this model gives on this device.
 	PrecisionNote string `protobuf:"bytes,15,opt,name=precision_note,json=precisionNote,proto3" json:"precision_note,omitempty"`

@@ -365,7 +365,7 @@ class Model(_message.Message):
     """State."""
     state_detail: _builtins.str
     """Why the state is what it is. Where READY it is empty, unless answers have failed of late because
-    the model gave numbers that are not finite.
+    the model gave numbers that are not finite, or fewer replicas answer in a cluster than should.
     """
     precision_note: _builtins.str
     """What to know of the numbers this model gives on this device."""
