@@ -24,7 +24,7 @@ from tests.e2e.server import serving
 ESM2, EVO2 = "esm2-fixture", "evo2-fixture"
 NUM_ROUNDS = 7
 NUM_UNARY, NUM_FIRST, NUM_TOKENS, NUM_SAMPLES = 100, 10, 400, 16
-NUM_CONTACTS, CONTACTS_RESIDUES = 4, 2000
+NUM_PROTEINS, NUM_RESIDUES, NUM_HEADS = 4, 2000, 4
 MIB = 1 << 20
 NODE_MEMORY = 80 << 20
 START_S = 300.0
@@ -37,12 +37,8 @@ def main() -> None:
     shared = [*models, "--threads=1", "--withdraw-s=0", "--grace-s=1"]
     with (
         ray_address() as address,
-        serving(
-            *shared,
-            "--engine=ray",
-            f"--ray-address={address}",
-            load_s=START_S,
-        ) as front_end,
+        serving(*shared, load_s=START_S) as embedded,
+        serving(*shared, "--engine=ray", f"--ray-address={address}", load_s=START_S) as front_end,
         grpc.insecure_channel(embedded.target) as there,
         grpc.insecure_channel(front_end.target) as over_there,
     ):
@@ -98,9 +94,10 @@ def tokens_per_s(channel: grpc.Channel) -> float:
 
 
 def mib_per_s(channel: grpc.Channel) -> float:
-    """Of contact maps, streamed."""
-    items = [esm2.EncodeItem(sequence="M" * CONTACTS_RESIDUES) for _ in range(NUM_CONTACTS)]
-    options = esm2.EncodeOptions(include=[esm2.INCLUDE_CONTACTS])
+    """Of attention maps, streamed."""
+    items = [esm2.EncodeItem(sequence="M" * NUM_RESIDUES) for _ in range(NUM_PROTEINS)]
+    heads = [esm2.AttentionHead(layer=1, head=head) for head in range(NUM_HEADS)]
+    options = esm2.EncodeOptions(include=[esm2.INCLUDE_ATTENTION_MAPS], attention_heads=heads)
     request = esm2.StreamEncodeRequest(model=ESM2, items=items, options=options)
     stream = Esm2ServiceStub(channel).StreamEncode
     num_bytes = 0
