@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import primase
-from primase_server.serving import engine_limits
 from primase_server.engine.events import ItemFinished
 from primase_server.engine.job import Job
 from primase_server.engine.local import LocalEngine
@@ -16,6 +15,7 @@ from primase_server.models.cpu_linear import Kernel
 from primase_server.models.esm2.runner import Esm2Runner
 from primase_server.models.esm2.weights import LocalWeights, load
 from primase_server.models.esm2.work import EncodeItem, Include
+from primase_server.serving import engine_limits
 from primase_server.settings import Limits
 from tests.benchmarks._esm2_peers import Array, Run
 from tests.e2e.server import serving

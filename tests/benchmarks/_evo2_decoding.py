@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from primase_server.serving import engine_limits
 from primase_server.engine.events import Finished, Tokens
 from primase_server.engine.generation import GenerationJob, Sampling
 from primase_server.engine.generation_scheduler import GenerationScheduler
@@ -17,6 +16,7 @@ from primase_server.loading.loader import load
 from primase_server.loading.sources import configured
 from primase_server.rpc.generating import gather_s
 from primase_server.rpc.rows import MESSAGE_BYTES
+from primase_server.serving import engine_limits
 from primase_server.settings import Limits, ModelSettings, Settings
 from tests.benchmarks._evo2_ways import keys_of
 from tests.models.evo2.reference import build, on_cpu

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from primase_server.serving import engine_limits
 from primase_server.engine.events import Tokens
 from primase_server.engine.generation import GenerationJob, Sampling
 from primase_server.engine.generation_scheduler import GenerationScheduler
@@ -25,6 +24,7 @@ from primase_server.models.progen2.random_state import RandomState
 from primase_server.models.progen2.runner import ProGen2Runner
 from primase_server.models.progen2.score import ScoreItem
 from primase_server.models.progen2.tokens import LETTER_COLUMNS, TOKENS, spelled
+from primase_server.serving import engine_limits
 from primase_server.settings import Limits, ModelSettings, Settings
 from tests.models.progen2.reference import build
 from tools.make_progen2_fixture import official_config, save
