@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tests.processes import children
 ESM2, EVO2, PROGEN2 = MODELS
 NODE_MEMORY = 80 << 20
 START_S = 180.0
+ATTEMPTS = 3
+PAUSE_S = 0.05
 
 
 @dataclass
@@ -44,9 +47,12 @@ class Deployed:
 
     server: Server
     ray: RayCluster
+    _pause: Event = field(default_factory=Event)
 
     def started(self, model: str) -> list[LogLine]:
         """The lines of replicas that were started and have not ended since."""
+        # Who asks again and again leaves the processors to those that he waits for.
+        self._pause.wait(PAUSE_S)
         lines = [live.parsed(text) for text in tuple(self.server.log.text)]
         gone = {
             line["replica"]
@@ -62,18 +68,32 @@ class Deployed:
         ]
 
 
+def added(cluster: Any, num_cpus: int) -> Any:
+    """Another node. Ray gives one 30 seconds, which a machine that does much else may need."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return cluster.add_node(
+                num_cpus=num_cpus,
+                wait=False,
+                object_store_memory=NODE_MEMORY,
+                include_dashboard=False,
+            )
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
+    raise AssertionError("no attempt was left")
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RayCluster]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # of a machine that does much else
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     from ray.cluster_utils import Cluster
 
-    node = {"object_store_memory": NODE_MEMORY, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **node})
+    cluster = Cluster()
     found = RayCluster(cluster)
     try:
-        found.workers = [cluster.add_node(num_cpus=8, wait=False, **node) for _ in range(2)]
+        added(cluster, num_cpus=0)
+        found.workers = [added(cluster, num_cpus=8) for _ in range(2)]
         cluster.wait_for_nodes()
         yield found
     finally:
