@@ -46,10 +46,11 @@ class Recovery(SilentObserver):
     def device_ended(self, models: Sequence[str]) -> None:
         """See EngineObserver."""
         log.error("device_died", models=list(models))
-        for model in models:
-            if (served := self._served(model)) is not None:
-                served.set_loading("its device is being started again")
-        self._start(self._restart(models))
+        # What an operator is taking away is not brought back.
+        lost = [served for model in models if (served := self._served(model)) is not None]
+        for served in lost:
+            served.set_loading("its device is being started again")
+        self._start(self._restart([served.name for served in lost]))
 
     def stop(self) -> None:
         """Start nothing any more."""

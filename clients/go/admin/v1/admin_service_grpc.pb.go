@@ -41,7 +41,7 @@ type AdminServiceClient interface {
 	// MODEL_NOT_READY, and the health of the server and of the family do not wait for it.
 	// MODEL_EXISTS where a model has one of the names, INSUFFICIENT_MEMORY where the weights would not fit in what is free;
 	// nothing has changed then. MODEL_LOAD_FAILED says why it could not be loaded; it is listed as failed until it is
-	// reloaded or unloaded.
+	// reloaded or unloaded. PRECISION_UNVERIFIED where its numbers are not known to be right on this device; it is listed so.
 	LoadModel(ctx context.Context, in *LoadModelRequest, opts ...grpc.CallOption) (*LoadModelResponse, error)
 	// Takes a model out of service; answers when its memory is free. Its new calls are refused with MODEL_NOT_READY, those
 	// in flight may finish within the grace period and then end with MODEL_NOT_READY; after that its names are unknown.
@@ -117,7 +117,7 @@ type AdminServiceServer interface {
 	// MODEL_NOT_READY, and the health of the server and of the family do not wait for it.
 	// MODEL_EXISTS where a model has one of the names, INSUFFICIENT_MEMORY where the weights would not fit in what is free;
 	// nothing has changed then. MODEL_LOAD_FAILED says why it could not be loaded; it is listed as failed until it is
-	// reloaded or unloaded.
+	// reloaded or unloaded. PRECISION_UNVERIFIED where its numbers are not known to be right on this device; it is listed so.
 	LoadModel(context.Context, *LoadModelRequest) (*LoadModelResponse, error)
 	// Takes a model out of service; answers when its memory is free. Its new calls are refused with MODEL_NOT_READY, those
 	// in flight may finish within the grace period and then end with MODEL_NOT_READY; after that its names are unknown.

@@ -81,7 +81,7 @@ class AdminServiceServicer(object):
         MODEL_NOT_READY, and the health of the server and of the family do not wait for it.
         MODEL_EXISTS where a model has one of the names, INSUFFICIENT_MEMORY where the weights would not fit in what is free;
         nothing has changed then. MODEL_LOAD_FAILED says why it could not be loaded; it is listed as failed until it is
-        reloaded or unloaded.
+        reloaded or unloaded. PRECISION_UNVERIFIED where its numbers are not known to be right on this device; it is listed so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class AdminServiceStub:
     MODEL_NOT_READY, and the health of the server and of the family do not wait for it.
     MODEL_EXISTS where a model has one of the names, INSUFFICIENT_MEMORY where the weights would not fit in what is free;
     nothing has changed then. MODEL_LOAD_FAILED says why it could not be loaded; it is listed as failed until it is
-    reloaded or unloaded.
+    reloaded or unloaded. PRECISION_UNVERIFIED where its numbers are not known to be right on this device; it is listed so.
     """
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UnloadModelRequest, _admin_service_pb2.UnloadModelResponse]
     """Takes a model out of service; answers when its memory is free. Its new calls are refused with MODEL_NOT_READY, those
@@ -75,7 +75,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     MODEL_NOT_READY, and the health of the server and of the family do not wait for it.
     MODEL_EXISTS where a model has one of the names, INSUFFICIENT_MEMORY where the weights would not fit in what is free;
     nothing has changed then. MODEL_LOAD_FAILED says why it could not be loaded; it is listed as failed until it is
-    reloaded or unloaded.
+    reloaded or unloaded. PRECISION_UNVERIFIED where its numbers are not known to be right on this device; it is listed so.
     """
     UnloadModel: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UnloadModelRequest, _admin_service_pb2.UnloadModelResponse]  # type: ignore[assignment]
     """Takes a model out of service; answers when its memory is free. Its new calls are refused with MODEL_NOT_READY, those
@@ -114,7 +114,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         MODEL_NOT_READY, and the health of the server and of the family do not wait for it.
         MODEL_EXISTS where a model has one of the names, INSUFFICIENT_MEMORY where the weights would not fit in what is free;
         nothing has changed then. MODEL_LOAD_FAILED says why it could not be loaded; it is listed as failed until it is
-        reloaded or unloaded.
+        reloaded or unloaded. PRECISION_UNVERIFIED where its numbers are not known to be right on this device; it is listed so.
         """
 
     @_abc_1.abstractmethod
