@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from primase_server.cluster.autoscaler import Scaling
 from primase_server.cluster.controller import Controller, ModelCondition
@@ -523,7 +524,9 @@ def test_what_fails_in_others_stops_neither_replicas_nor_scaling() -> None:
         await asyncio.sleep(7)
         assert cluster.ready == 2
 
-    simulated(work)
+    with capture_logs() as logs:
+        simulated(work)
+    assert {"listener_failed", "replicas_not_looked_at"} <= {line["event"] for line in logs}
 
 
 @settings(max_examples=15, deadline=None)
