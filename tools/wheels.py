@@ -1,4 +1,4 @@
-"""Build the wheels of the three dists, the same bytes on every machine.
+"""Build the wheels of the four dists, the same bytes on every machine.
 
 python tools/wheels.py [FOLDER]
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECTS = ("clients/python", "gateway", "service")
+PROJECTS = ("clients/python", "demo", "gateway", "service")
 DEFAULT_FOLDER = ROOT / "dist" / "python"
 # Of every file in a wheel, the same as in the jar: 2026-01-01, in seconds.
 EPOCH_S = 1_767_225_600

@@ -40,7 +40,7 @@ def copied(folder: Path) -> Path:
 def test_there_is_one_of_each_dist_with_the_version_of_all(built: list[Path]) -> None:
     assert [wheel.name for wheel in built] == [
         f"{name}-{VERSION}-py3-none-any.whl"
-        for name in ("primase", "primase_gateway", "primase_server")
+        for name in ("primase", "primase_demo_models", "primase_gateway", "primase_server")
     ]
     assert {str(metadata(wheel)["Version"]) for wheel in built} == {VERSION}
 
@@ -63,7 +63,12 @@ def test_only_the_server_needs_torch(built: list[Path]) -> None:
         )
         for wheel in built
     }
-    assert needs == {"primase": False, "primase_gateway": False, "primase_server": True}
+    assert needs == {
+        "primase": False,
+        "primase_demo_models": False,
+        "primase_gateway": False,
+        "primase_server": True,
+    }
 
 
 def test_they_hold_licence_types_and_generated_code(built: list[Path]) -> None:

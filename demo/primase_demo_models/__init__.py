@@ -1,0 +1,1 @@
+"""The weights that `primase serve --demo` answers with: a folder for each family, and no code."""
