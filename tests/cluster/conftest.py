@@ -12,11 +12,10 @@ from tests.conformance.servers import MODELS
 from tests.e2e import server as live
 from tests.e2e.server import LogLine, Server
 from tests.processes import children
+from tests.ray_nodes import add_node
 
 ESM2, EVO2, PROGEN2 = MODELS
-NODE_MEMORY = 80 << 20
 START_S = 180.0
-ATTEMPTS = 3
 PAUSE_S = 0.05
 
 
@@ -68,22 +67,6 @@ class Deployed:
         ]
 
 
-def added(cluster: Any, num_cpus: int) -> Any:
-    """Another node. Ray gives one 30 seconds, which a machine that does much else may need."""
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            return cluster.add_node(
-                num_cpus=num_cpus,
-                wait=False,
-                object_store_memory=NODE_MEMORY,
-                include_dashboard=False,
-            )
-        except Exception as error:
-            if not left or "timed out during startup" not in str(error):
-                raise
-    raise AssertionError("no attempt was left")
-
-
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RayCluster]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -92,8 +75,8 @@ def ray_cluster() -> Iterator[RayCluster]:
     cluster = Cluster()
     found = RayCluster(cluster)
     try:
-        added(cluster, num_cpus=0)
-        found.workers = [added(cluster, num_cpus=8) for _ in range(2)]
+        add_node(cluster, num_cpus=0)
+        found.workers = [add_node(cluster, num_cpus=8) for _ in range(2)]
         cluster.wait_for_nodes()
         yield found
     finally:

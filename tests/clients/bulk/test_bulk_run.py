@@ -22,6 +22,7 @@ from tests.clients.real_server import real_server
 from tests.clients.scripted import Responses, abort, serving, status
 from tests.conditions import until
 from tests.e2e.server import COMMAND
+from tests.ray_nodes import add_node
 
 NUM_RECORDS = 200
 START_S = 150.0
@@ -32,12 +33,12 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Two machines; gives their address."""
-    node: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80 << 20}
-    head = {**node, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=head)
+    made = Cluster()
     try:
-        made.add_node(**node)
-        yield made.address
+        for _ in range(2):
+            add_node(made, num_cpus=2)
+        made.wait_for_nodes()
+        yield str(made.address)
     finally:
         made.shutdown()  # type: ignore[no-untyped-call]
 
