@@ -18,6 +18,8 @@ def test_every_error_has_a_reason_of_the_contract_and_every_reason_an_error() ->
 def test_the_tree_drawn_in_the_file_is_the_tree() -> None:
     drawn = (errors.__doc__ or "").split("Each class")[0]
     for cls in every(errors.PrimaseError)[1:]:
+        if cls.__module__ != errors.__name__:
+            continue  # one that only hands on what another server has told
         assert any(line.split()[-2:] == [cls.__name__, cls.reason] for line in drawn.splitlines())
 
 
