@@ -308,7 +308,7 @@ def test_who_leaves_frees_all(live: Live) -> None:
     # a call that is answered after it
     for _ in range(200):
         live.progen2.Generate(request("MKT", options=options(1)))
-        state = live.app.engine.queue_state(NAME)
+        state = live.app.host.engine.queue_state(NAME)
         if state.queued_tokens == 0:
             break
     assert_all_is_freed(live)
