@@ -73,7 +73,7 @@ conformance-versions: $(VENV) $(PYTHON_FLOOR_RUNNER) conformance-go-floor confor
 
 # Kubernetes and helm take minutes to compile where nothing of them has been; nothing but deploy/ and tests/charts is read.
 charts: $(HELM)
-	cd tests/charts && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && $(CHARTS_TEST)
+	cd tests/charts && test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && $(CHARTS_TEST)
 
 charts-golden: $(HELM)
 	cd tests/charts && $(CHARTS_TEST) -run TestTheChartRendersAsBefore -update
@@ -91,7 +91,7 @@ lint: $(VENV) $(BUF_STAMP) $(GO_PLUGINS) $(PYTHON_FLOOR_STAMP) $(HADOLINT) $(COM
 	$(BUF) format protos --diff --exit-code
 	$(BIN)/python -m tools.contract_gate
 	$(BIN)/python tools/generate.py --check
-	cd clients/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
+	cd clients/go && test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./...
 	$(HADOLINT) deploy/docker/Dockerfile.*
 	cd deploy && ../$(COMPOSE) compose.yaml >/dev/null && ../$(COMPOSE) compose.yaml compose.cuda.yaml >/dev/null
 
