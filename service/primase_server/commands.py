@@ -4,23 +4,32 @@ Every flag has a twin in the environment, such as `PRIMASE_SERVE_REST_PORT` for 
 """
 
 import asyncio
-import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from primase_server.cluster_options import cluster_options, require_cluster
 from primase_server.keys_command import KEYS_FILE_HELP
 from primase_server.logs import FORMATS, configure_logs
+from primase_server.options.cluster import cluster_options, require_cluster
+from primase_server.options.limits import limit_options
+from primase_server.options.parameters import (
+    COUNT,
+    LISTEN,
+    MODEL,
+    PEM,
+    SECONDS,
+    device_option,
+    dtype_option,
+)
+from primase_server.options.screening import screening_options
 from primase_server.pulling import bring, weights_dir_option
 from primase_server.settings import (
     AUTO,
     CPU,
     CPU_BATCH_TOKENS,
     CPU_LINEAR,
-    DATA_TYPES,
     DEMO_MODELS,
     ENGINES,
     FLOAT32,
@@ -47,64 +56,13 @@ class SettingsTaker:
     take: Callable[[Settings], None]
 
 
-class ModelParameter(click.ParamType[ModelSettings]):
-    """`NAME=SOURCE`."""
-
-    name = "name=source"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> ModelSettings:
-        """Parse it, or fail naming what is wrong."""
-        if isinstance(value, ModelSettings):
-            return value
-        try:
-            return ModelSettings.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class ListenParameter(click.ParamType[Listen]):
-    """`HOST:PORT`."""
-
-    name = "host:port"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Listen:
-        """Parse it, or fail naming what is wrong."""
-        if isinstance(value, Listen):
-            return value
-        try:
-            return Listen.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-device_option = click.option(
-    "--device",
-    default=CPU,
-    show_default=True,
-    help="cpu, cuda or cuda:N. cuda is the first GPU, and for Evo 2 all that are visible.",
-)
-dtype_option = click.option(
-    "--dtype",
-    default=AUTO,
-    show_default=True,
-    type=click.Choice((AUTO, *DATA_TYPES)),
-    help="Of all models. auto is float32, and bfloat16 for Evo 2 on a GPU, as it was trained.",
-)
-
-
 @click.command()
 @click.option("--demo", is_flag=True, help="Serve the demo models under every documented name.")
 @click.option(
     "--model",
     "models",
     multiple=True,
-    type=ModelParameter(),
+    type=MODEL,
     help="A model to serve: NAME=PATH, NAME=hub, NAME=random, NAME=random:SEED or NAME=fixture. "
     "Repeatable.",
 )
@@ -152,45 +110,7 @@ dtype_option = click.option(
     type=PEM,
     help="Let in only clients with a certificate of these authorities.",
 )
-@click.option(
-    "--screener-command",
-    default="",
-    help="A program with its arguments, run without a shell: asked about each generated sample "
-    "before anything of it is sent.",
-)
-@click.option(
-    "--screener-target",
-    default="",
-    help="The same by gRPC, HOST:PORT or unix:PATH of a service as in primase.screening.v1.",
-)
-@click.option(
-    "--screener-ca",
-    type=PEM,
-    help="Call --screener-target with TLS, trusting these authorities.",
-)
-@click.option("--screener-cert", type=PEM, help="This server's own certificate there.")
-@click.option("--screener-key", type=PEM, help="Key of --screener-cert.")
-@click.option(
-    "--screener-timeout-s",
-    default=Screening.timeout_s,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="A sample without a verdict so many seconds after its end fails.",
-)
-@click.option(
-    "--screener-in-flight",
-    default=Screening.max_in_flight,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Samples that the screener is asked about at once.",
-)
-@click.option(
-    "--screener-max-held-bytes",
-    default=Screening.max_held_bytes,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Most memory for samples that are not screened yet, over all calls.",
-)
+@screening_options
 @click.option(
     "--engine",
     default=LOCAL,
@@ -216,89 +136,33 @@ dtype_option = click.option(
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=COUNT,
     help="CPU threads of the model; with --engine ray each replica has as many as its CPUs.  "
     "[default: cores less one]",
 )
 @click.option(
-    "--max-residues",
-    default=Limits.max_residues,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Longest protein that ESM-2 encodes or predicts.",
-)
-@click.option(
-    "--max-bases",
-    default=Limits.max_bases,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Longest sequence of Evo 2, where the model itself takes as many.",
-)
-@click.option(
-    "--max-queued-tokens",
-    default=Limits.max_queued_tokens,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Of each model, tokens of work that may wait; above that it is refused, to come back.",
-)
-@click.option(
-    "--max-queue-s",
-    default=Limits.max_queue_s,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="How long a burst of work may wait, of each model, at its speed of late; 128 calls of a "
-    "size always may. Above that work is refused, to come back, and until nobody had to be refused "
-    "for so long, only 16 wait. Generation is not meant.",
-)
-@click.option(
     "--max-batch-tokens",
-    type=click.IntRange(1),
+    type=COUNT,
     help=f"Tokens of one step.  [default: {CPU_BATCH_TOKENS}, on a GPU {GPU_BATCH_TOKENS}]",
 )
-@click.option(
-    "--max-state-bytes",
-    type=click.IntRange(1),
-    help="Of a device's memory, for what Evo 2 keeps of sequences: half of it for those that it "
-    "generates, half for those that it only reads.  "
-    "[default: half of what is free once the weights are there]",
-)
-@click.option(
-    "--max-request-bytes",
-    default=Limits.max_request_bytes,
-    show_default=True,
-    type=click.IntRange(1024),
-    help="Largest message of gRPC that is read.",
-)
-@click.option(
-    "--heartbeat-s",
-    default=Limits.heartbeat_s,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="A stream that has nothing to tell for so many seconds says that it is alive.",
-)
-@click.option(
-    "--connection-age-s",
-    type=click.FloatRange(1),
-    help="Clients of gRPC connect again after about so many seconds, and so find servers that came "
-    "later; calls in flight end where they began.  [default: never]",
-)
+@limit_options
 @click.option(
     "--withdraw-s",
     default=Settings.withdraw_s,
     show_default=True,
-    type=click.FloatRange(0),
+    type=SECONDS,
     help="Seconds of NOT_SERVING before the ports close.",
 )
 @click.option(
     "--grace-s",
     default=Settings.grace_s,
     show_default=True,
-    type=click.FloatRange(0),
+    type=SECONDS,
     help="Seconds for work in flight to finish.",
 )
 @click.option(
     "--metrics-listen",
-    type=ListenParameter(),
+    type=LISTEN,
     help="Where a Prometheus server reads /metrics, such as 127.0.0.1:9464.  [default: nowhere]",
 )
 @click.option(
@@ -337,30 +201,16 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    screening: Screening,
     engine: str,
     cluster: Cluster,
-    screener_command: str,
-    screener_target: str,
-    screener_ca: Path | None,
-    screener_cert: Path | None,
-    screener_key: Path | None,
-    screener_timeout_s: float,
-    screener_in_flight: int,
-    screener_max_held_bytes: int,
     device: str,
     dtype: str,
     allow_unverified_precision: bool,
     cpu_linear: str,
     threads: int | None,
-    max_residues: int,
-    max_bases: int,
-    max_queued_tokens: int,
-    max_queue_s: float,
     max_batch_tokens: int | None,
-    max_state_bytes: int | None,
-    max_request_bytes: int,
-    heartbeat_s: float,
-    connection_age_s: float | None,
+    limits: Limits,
     withdraw_s: float,
     grace_s: float,
     metrics_listen: Listen | None,
@@ -378,18 +228,7 @@ def serve(
         raise click.UsageError("--rest-token is for servers without --keys-file: one or the other")
     if cpu_linear == "int8" and (device != CPU or dtype not in (AUTO, FLOAT32)):
         raise click.UsageError("--cpu-linear int8 needs --device cpu and --dtype float32")
-    limits = Limits(
-        max_residues=max_residues,
-        max_bases=max_bases,
-        max_queued_tokens=max_queued_tokens,
-        max_queue_s=max_queue_s,
-        max_batch_tokens=max_batch_tokens
-        or (CPU_BATCH_TOKENS if device == CPU else GPU_BATCH_TOKENS),
-        max_state_bytes=max_state_bytes,
-        max_request_bytes=max_request_bytes,
-        heartbeat_s=heartbeat_s,
-        connection_age_s=connection_age_s,
-    )
+    batch_tokens = CPU_BATCH_TOKENS if device == CPU else GPU_BATCH_TOKENS
     settings = Settings(
         models=DEMO_MODELS if demo else models,
         grpc=Listen(grpc_host, grpc_port),
@@ -397,18 +236,7 @@ def serve(
         rest_token=rest_token,
         access=Access(keys_file),
         tls=_tls(tls_cert, tls_key, tls_client_ca),
-        screening=_screening(
-            Screening(
-                _words(screener_command),
-                screener_target,
-                screener_ca,
-                screener_cert,
-                screener_key,
-                screener_timeout_s,
-                screener_in_flight,
-                screener_max_held_bytes,
-            )
-        ),
+        screening=screening,
         engine=engine,
         cluster=cluster,
         device=device,
@@ -417,7 +245,7 @@ def serve(
         allow_unverified_precision=allow_unverified_precision,
         weights_dir=weights_dir,
         num_threads=threads or Settings().num_threads,
-        limits=limits,
+        limits=replace(limits, max_batch_tokens=max_batch_tokens or batch_tokens),
         telemetry=Telemetry(metrics_listen, otlp_endpoint),
         withdraw_s=withdraw_s,
         grace_s=grace_s,
@@ -438,23 +266,6 @@ def _tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tls | N
     if cert or key or client_ca:
         raise click.UsageError("--tls-cert and --tls-key go together, also with --tls-client-ca")
     return None
-
-
-def _screening(asked: Screening) -> Screening:
-    if asked.command and asked.target:
-        raise click.UsageError("--screener-command or --screener-target: one or the other")
-    if (asked.cert is None) != (asked.key is None):
-        raise click.UsageError("--screener-cert and --screener-key go together")
-    if (asked.cert and not asked.ca) or (asked.ca and not asked.target):
-        raise click.UsageError("--screener-ca needs --screener-target, --screener-cert both")
-    return asked
-
-
-def _words(command: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(command))
-    except ValueError as error:
-        raise click.UsageError(f"--screener-command: {error}") from error
 
 
 def _pull(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from primase_server.commands import ModelParameter, device_option, dtype_option
+from primase_server.options.parameters import MODEL, device_option, dtype_option
 from primase_server.pulling import weights_dir_option
 from primase_server.settings import ModelSettings, Settings
 
@@ -16,7 +16,7 @@ from primase_server.settings import ModelSettings, Settings
     "--model",
     "models",
     multiple=True,
-    type=ModelParameter(),
+    type=MODEL,
     help="Also read the weights of NAME=PATH or NAME=hub, as serve takes them. Repeatable.",
 )
 @click.option(

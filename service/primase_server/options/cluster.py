@@ -1,39 +1,13 @@
 """The options of `primase serve` that are about a Ray cluster, gathered into one setting."""
 
-import functools
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
+from primase_server.options.group import group
+from primase_server.options.parameters import COUNT, NEED, PEM, REPLICAS, SECONDS, SOME_SECONDS
 from primase_server.settings import Cluster, Need, ReplicaRange, Tls
-
-
-class Parameter(click.ParamType[Any]):
-    """Text that a setting reads itself."""
-
-    def __init__(self, name: str, kind: type[Need] | type[ReplicaRange]) -> None:
-        self.name = name
-        self._kind = kind
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Need | ReplicaRange:
-        """Parse it, or fail naming what is wrong."""
-        if isinstance(value, self._kind):
-            return value
-        try:
-            return self._kind.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
-NEED = Parameter("[name=]amount", Need)
-RANGE = Parameter("name=min[:max]", ReplicaRange)
-SECONDS = click.FloatRange(0)
 
 OPTIONS = (
     click.option(
@@ -46,7 +20,7 @@ OPTIONS = (
     click.option(
         "--replicas",
         multiple=True,
-        type=RANGE,
+        type=REPLICAS,
         help="How many replicas of a model, NAME=MIN or NAME=MIN:MAX; 0 lets it sleep until a call "
         "comes. Repeatable.  [default: 1 of each]",
     ),
@@ -85,12 +59,12 @@ OPTIONS = (
         "--scale-wait-s",
         default=Cluster.scale_wait_s,
         show_default=True,
-        type=click.FloatRange(0, min_open=True),
+        type=SOME_SECONDS,
         help="Seconds of work that may wait on a replica before there is another.",
     ),
     click.option(
         "--scale-tokens",
-        type=click.IntRange(1),
+        type=COUNT,
         help="The same as a number of tokens.  [default: by --scale-wait-s and the measured speed]",
     ),
     click.option(
@@ -116,49 +90,40 @@ OPTIONS = (
     ),
 )
 
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+def gather(
+    ray_address: str,
+    replicas: tuple[ReplicaRange, ...],
+    replica_cpus: tuple[Need, ...],
+    replica_gpus: tuple[Need, ...],
+    replica_memory_gib: tuple[Need, ...],
+    cluster_tls_cert: Path | None,
+    cluster_tls_key: Path | None,
+    cluster_tls_ca: Path | None,
+    scale_wait_s: float,
+    scale_tokens: int | None,
+    scale_up_s: float,
+    scale_down_s: float,
+    scale_idle_s: float,
+) -> Cluster:
+    """The setting. Raises UsageError where options do not fit together."""
+    return Cluster(
+        address=ray_address,
+        replicas=replicas,
+        cpus=replica_cpus,
+        gpus=replica_gpus,
+        memory_gib=replica_memory_gib,
+        tls=_tls(cluster_tls_cert, cluster_tls_key, cluster_tls_ca),
+        scale_wait_s=scale_wait_s,
+        scale_tokens=scale_tokens,
+        scale_up_s=scale_up_s,
+        scale_down_s=scale_down_s,
+        scale_idle_s=scale_idle_s,
+    )
 
 
-def cluster_options(command: FunctionT) -> FunctionT:
-    """Adds the options; the command gets them as one argument, `cluster`."""
-
-    @functools.wraps(command)
-    def with_cluster(
-        *,
-        ray_address: str,
-        replicas: tuple[ReplicaRange, ...],
-        replica_cpus: tuple[Need, ...],
-        replica_gpus: tuple[Need, ...],
-        replica_memory_gib: tuple[Need, ...],
-        cluster_tls_cert: Path | None,
-        cluster_tls_key: Path | None,
-        cluster_tls_ca: Path | None,
-        scale_wait_s: float,
-        scale_tokens: int | None,
-        scale_up_s: float,
-        scale_down_s: float,
-        scale_idle_s: float,
-        **others: Any,
-    ) -> Any:
-        cluster = Cluster(
-            address=ray_address,
-            replicas=replicas,
-            cpus=replica_cpus,
-            gpus=replica_gpus,
-            memory_gib=replica_memory_gib,
-            tls=_tls(cluster_tls_cert, cluster_tls_key, cluster_tls_ca),
-            scale_wait_s=scale_wait_s,
-            scale_tokens=scale_tokens,
-            scale_up_s=scale_up_s,
-            scale_down_s=scale_down_s,
-            scale_idle_s=scale_idle_s,
-        )
-        return command(cluster=cluster, **others)
-
-    decorated: Any = with_cluster
-    for option in reversed(OPTIONS):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]  # the command with another signature
+cluster_options = group("cluster", OPTIONS, gather)
+"""Adds them; the command gets them as `cluster`."""
 
 
 def require_cluster(cluster: Cluster, models: set[str]) -> None:

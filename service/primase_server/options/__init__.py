@@ -1,0 +1,1 @@
+"""What an operator can say to `primase serve`, in groups that are one setting each."""
