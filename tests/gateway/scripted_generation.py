@@ -13,7 +13,7 @@ from primase.tensors import to_tensor
 from primase.type.v1 import generation_pb2, usage_pb2
 
 VOCABULARY = 512
-MAX_TOKENS = 1000
+MAX_TOKENS = 4096  # the most that a dialect asks for, but NIM
 TOKENS_PER_MESSAGE = 9
 FIRST_MS = 20.25
 OTHERS_MS = 0.4

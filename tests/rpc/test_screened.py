@@ -115,7 +115,7 @@ def test_nothing_of_a_sample_comes_before_its_verdict(
 
     reader = threading.Thread(target=read)
     reader.start()
-    until(lambda: len(script.asked) == 1)
+    script.wait_until_asked()
     early = [messages.get(timeout=20) for _ in range(messages.qsize() + 2)]
     kinds = [message.WhichOneof("event") for message in early]
     assert set(kinds) == {"started", "heartbeat"}
@@ -260,7 +260,7 @@ def test_who_leaves_frees_everything(guarded: Live, script: ScriptedScreener) ->
     script.may_answer.clear()
     request = evo2.stream_request(PROMPTS[0], options=evo2.seeded(15, 8))
     stream = guarded.evo2.StreamGenerate(request)
-    until(lambda: len(script.asked) == 1)
+    script.wait_until_asked()
     stream.cancel()
     assert isinstance(guarded.app.host, LocalHost)
     screening = guarded.app.host._screening

@@ -28,6 +28,7 @@ class ScriptedScreener(screening_service_pb2_grpc.ScreeningServiceServicer):
 
     def __init__(self) -> None:
         self.asked: list[pb.ScreenRequest] = []
+        self._is_asked = threading.Event()
         self.port = 0
         self.may_answer = threading.Event()
         self.reset()
@@ -35,8 +36,13 @@ class ScriptedScreener(screening_service_pb2_grpc.ScreeningServiceServicer):
     def reset(self) -> None:
         """Allow everything, of which nothing was asked yet."""
         self.asked.clear()
+        self._is_asked.clear()
         self.verdict: Verdict = lambda _: ALLOWED
         self.may_answer.set()
+
+    def wait_until_asked(self) -> None:
+        """Of anything since the last reset."""
+        assert self._is_asked.wait(60), "nothing was asked"
 
     @property
     def target(self) -> str:
@@ -44,6 +50,7 @@ class ScriptedScreener(screening_service_pb2_grpc.ScreeningServiceServicer):
 
     def Screen(self, request: pb.ScreenRequest, context: grpc.ServicerContext) -> pb.ScreenResponse:
         self.asked.append(request)
+        self._is_asked.set()
         self.may_answer.wait(30)
         return self.verdict(request)
 
