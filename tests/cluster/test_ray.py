@@ -33,7 +33,7 @@ CASES = cases.load()
 PROTEIN = "MKTVRQERLKSIVRILERSKEPVSGAQLAEELSVSRQVIVQDIAYLRSLGYNIVATPRGYVLAGG"
 
 
-@pytest.fixture(scope="module", params=["python", "go"])
+@pytest.fixture(scope="module", params=["python", "go", "java"])
 def ran(request: pytest.FixtureRequest, deployed: Deployed) -> Iterator[Ran]:
     if request.param not in runners.there():
         pytest.skip("the runner is not built")
