@@ -1,8 +1,6 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
@@ -10,109 +8,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from primase_server.cluster.autoscaler import Scaling
-from primase_server.cluster.controller import Controller, ModelCondition
+from primase_server.cluster.controller import ModelCondition
 from primase_server.cluster.member import ReplicaState
-from primase_server.cluster.patience import Patience
-from primase_server.cluster.replicas import ReplicaFailed, ReplicaSpec, Resources
-from primase_server.cluster.router import Router
 from primase_server.errors import UnknownModel
-from tests import virtual_time
 from tests.cluster.fleet import Call, Fleet
+from tests.cluster.simulated import MODEL, PATIENCE, Cluster, simulated
 from tests.virtual_time import idle
-
-MODEL = "evo2-7b"
-ONE_GPU = Resources(num_cpus=4, num_gpus=1)
-SPEC = ReplicaSpec(MODEL, "first", ONE_GPU)
-PATIENCE = Patience(drain_s=30.0, reload_s=100.0)
-
-
-@dataclass
-class Seen:
-    events: list[tuple[object, ...]] = field(default_factory=list)
-
-    def scaled(self, model: str, before: int, after: int) -> None:
-        self.events.append(("scaled", before, after))
-
-    def replica_ready(self, model: str, elapsed_s: float) -> None:
-        self.events.append(("ready", elapsed_s))
-
-    def replica_failed(self, model: str, was_ready: bool) -> None:
-        self.events.append(("failed", was_ready))
-
-    def reloaded(self, model: str, is_done: bool) -> None:
-        self.events.append(("reloaded", is_done))
-
-
-class Cluster:
-    """A controller with the real router over replicas without machines."""
-
-    def __init__(self, fleet: Fleet, patience: Patience = PATIENCE) -> None:
-        loop = asyncio.get_running_loop()
-        self.fleet = fleet
-        self.router = Router(random.Random(1), loop.time)
-        self.waiting_tokens = 0
-        self.seen = Seen()
-        fleet.report = self.router.reported
-        self.controller = Controller(
-            fleet,
-            self.router,
-            patience=patience,
-            observer=self.seen,
-            waiting_tokens=lambda model: self.waiting_tokens,
-        )
-        self.controller.start()
-
-    def serve(self, floor: int, ceiling: int | None = None, **scaling: float) -> None:
-        bounds = Scaling(floor=floor, ceiling=ceiling or max(floor, 1), **scaling)  # type: ignore[arg-type]
-        self.controller.serve(SPEC, bounds)
-
-    def send(self, num_tokens: int) -> Call:
-        call = Call(num_tokens, asyncio.get_running_loop().time())
-        sent = self.router.choose(MODEL, num_tokens)
-        assert self.fleet.replicas[sent.handle.replica_id].take(call)
-        return call
-
-    @property
-    def ready(self) -> int:
-        return self.counts(ReplicaState.READY)
-
-    @property
-    def detail(self) -> str:
-        return self.controller.status(MODEL).detail
-
-    @property
-    def condition(self) -> ModelCondition:
-        return self.controller.status(MODEL).condition
-
-    @property
-    def sources(self) -> list[str]:
-        """Of the replicas that run."""
-        return sorted(replica.handle.spec.source for replica in self.fleet.replicas.values())
-
-    def counts(self, state: ReplicaState) -> int:
-        return self.controller.status(MODEL).counts[state]
-
-    def routed(self) -> set[str]:
-        return {handle.replica_id for handle in self.router.replicas(MODEL)}
-
-
-def simulated(
-    work: Callable[[Cluster], Awaitable[None]],
-    fleet: Callable[[], Fleet] = Fleet,
-    patience: Patience = PATIENCE,
-) -> None:
-    async def whole() -> None:
-        cluster = Cluster(fleet(), patience)
-        try:
-            await work(cluster)
-        finally:
-            await cluster.controller.stop()
-        assert not cluster.fleet.replicas
-        assert not cluster.routed()
-        await idle()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    virtual_time.run(whole())
 
 
 def test_replicas_are_started_to_the_floor_and_take_calls() -> None:
@@ -311,147 +212,6 @@ def test_a_model_sleeps_and_a_call_wakes_it() -> None:
     simulated(work)
 
 
-def test_a_reload_brings_the_new_before_the_old_goes() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=3)
-        await asyncio.sleep(6)
-        calls: list[Call] = []
-        least = 3
-
-        async def talk() -> None:
-            nonlocal least
-            while True:
-                calls.append(cluster.send(500))
-                least = min(least, len(cluster.routed()))
-                await asyncio.sleep(0.25)
-
-        talking = asyncio.create_task(talk())
-        await cluster.controller.reload(MODEL, "second")
-        await asyncio.sleep(10)
-        talking.cancel()
-        await asyncio.sleep(60)
-        assert cluster.sources == ["second"] * 3
-        assert least == 3
-        assert all(call.ended_s for call in calls)
-        assert cluster.controller.status(MODEL).spec.generation == 2
-        assert ("reloaded", True) in cluster.seen.events
-
-    # one GPU more than is used
-    simulated(work, lambda: Fleet(num_gpus=4))
-
-
-def test_a_reload_that_fails_leaves_the_old_and_tells_why() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=2)
-        await asyncio.sleep(6)
-        cluster.fleet.broken.add("second")
-        with pytest.raises(ReplicaFailed, match="second holds no weights"):
-            await cluster.controller.reload(MODEL, "second")
-        await asyncio.sleep(10)
-        assert cluster.routed() == {"r1", "r2"}
-        assert cluster.detail == "the last reload failed, second: second holds no weights"
-        assert cluster.controller.status(MODEL).spec == SPEC
-        # it does not slow down those that work
-        cluster.fleet.kill("r1")
-        await asyncio.sleep(PATIENCE.backoff_s + 5.1)
-        assert cluster.sources == ["first", "first"]
-        await cluster.controller.reload(MODEL)
-        assert cluster.detail == ""
-
-    simulated(work)
-
-
-def test_a_reload_without_room_gives_up_and_says_what_it_waited_for() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=1)
-        await asyncio.sleep(6)
-        with pytest.raises(ReplicaFailed, match=r"not ready after 100 s: waiting for 1 GPU"):
-            await cluster.controller.reload(MODEL, "second")
-        assert cluster.routed() == {"r1"}
-
-    simulated(work, lambda: Fleet(num_gpus=1))
-
-
-def test_a_reload_that_fails_half_way_goes_back() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=3)
-        await asyncio.sleep(6)
-        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
-        await asyncio.sleep(7)
-        assert cluster.sources == ["first", "first", "second"]
-        cluster.fleet.broken.add("second")
-        with pytest.raises(ReplicaFailed, match="second holds no weights"):
-            await reload
-        await asyncio.sleep(30)
-        assert cluster.sources == ["first"] * 3
-        assert cluster.ready == 3
-
-    simulated(work)
-
-
-def test_one_later_failure_does_not_end_a_reload() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=3)
-        await asyncio.sleep(6)
-        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
-        await asyncio.sleep(7)
-        cluster.fleet.failures.append("its machine is gone")
-        await reload
-        await asyncio.sleep(30)
-        assert cluster.sources == ["second"] * 3
-
-    simulated(work)
-
-
-def test_deaths_during_a_reload_are_made_good() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=3)
-        await asyncio.sleep(6)
-        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
-        await asyncio.sleep(2)
-        cluster.fleet.kill("r1")
-        await asyncio.sleep(5)
-        assert cluster.sources == ["first", "first", "second"]
-        cluster.fleet.kill("r2")
-        await reload
-        await asyncio.sleep(10)
-        assert cluster.sources == ["second"] * 3
-
-    simulated(work)
-
-
-def test_who_gives_a_reload_up_does_not_stop_it_and_there_is_one_at_a_time() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=2)
-        await asyncio.sleep(6)
-        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
-        await asyncio.sleep(1)
-        with pytest.raises(ReplicaFailed, match="another reload of evo2-7b is under way"):
-            await cluster.controller.reload(MODEL, "third")
-        reload.cancel()
-        await asyncio.sleep(30)
-        assert cluster.sources == ["second"] * 2
-
-    simulated(work)
-
-
-def test_a_sleeping_model_is_tried_when_it_is_reloaded() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=0, ceiling=1, idle_s=10.0)
-        await asyncio.sleep(60)
-        cluster.fleet.broken.add("second")
-        with pytest.raises(ReplicaFailed):
-            await cluster.controller.reload(MODEL, "second")
-        await cluster.controller.reload(MODEL, "third")
-        await asyncio.sleep(1)
-        assert not cluster.fleet.replicas
-        cluster.controller.wake(MODEL)
-        await asyncio.sleep(6)
-        assert cluster.sources == ["third"]
-
-    simulated(work)
-
-
 def test_unloading_drains_and_forgets() -> None:
     async def work(cluster: Cluster) -> None:
         cluster.serve(floor=2)
@@ -466,20 +226,6 @@ def test_unloading_drains_and_forgets() -> None:
         cluster.serve(floor=1)
         await asyncio.sleep(6)
         assert cluster.ready == 1
-
-    simulated(work)
-
-
-def test_unloading_ends_a_reload() -> None:
-    async def work(cluster: Cluster) -> None:
-        cluster.serve(floor=2)
-        await asyncio.sleep(6)
-        reload = asyncio.create_task(cluster.controller.reload(MODEL, "second"))
-        await asyncio.sleep(1)
-        await cluster.controller.unload(MODEL)
-        with pytest.raises(ReplicaFailed, match="being unloaded"):
-            await reload
-        assert not cluster.fleet.replicas
 
     simulated(work)
 
