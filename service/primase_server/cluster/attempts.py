@@ -1,5 +1,6 @@
 """One call of a client, and the replicas that it is tried on."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,6 +127,11 @@ class Attempts:
         self._call.note_admitted()
         try:
             yield link
+        except asyncio.CancelledError:
+            # One that we gave up looks as one that the caller gave up.
+            if link.given_up is not None:
+                raise link.given_up from None
+            raise
         finally:
             await lent.__aexit__(None, None, None)
 

@@ -84,11 +84,6 @@ class Forwarding:
                     except grpc.aio.AioRpcError as error:
                         attempts.failed(link, error)
                         continue
-                    except asyncio.CancelledError:
-                        # One that we gave up looks as one that the caller gave up.
-                        if link.given_up is not None:
-                            raise link.given_up from None
-                        raise
                     await attempts.begins(rpc)
                     await attempts.ended(rpc)
                     return answer
@@ -114,11 +109,6 @@ class Forwarding:
                     except grpc.aio.AioRpcError as error:
                         attempts.failed(link, error)
                         continue
-                    except asyncio.CancelledError:
-                        # One that we gave up looks as one that the caller gave up.
-                        if link.given_up is not None:
-                            raise link.given_up from None
-                        raise
                     finally:
                         rpc.cancel()
                     await attempts.ended(rpc)
