@@ -8,32 +8,28 @@ from functools import partial
 import grpc
 import structlog
 
-from primase_server.changes import Changes
 from primase_server.engine.local import LocalEngine
 from primase_server.engine.observer import EngineObserver
 from primase_server.errors import (
-    InvalidRequest,
     LoadFailed,
-    ModelExists,
     PrecisionUnverified,
     ShuttingDown,
 )
+from primase_server.lineup import Lineup
 from primase_server.loading.in_thread import in_thread
 from primase_server.loading.loaded import Loaded
 from primase_server.loading.loader import load
 from primase_server.loading.memory import held_bytes, memory_of, need_of, require_room
-from primase_server.loading.sources import configured
 from primase_server.models.card import Change, ModelState
 from primase_server.models.families import EVO2
-from primase_server.models.hub.errors import HubError
-from primase_server.models.registry import Registry, ServedModel
+from primase_server.models.registry import ServedModel
 from primase_server.models.room import Memory
 from primase_server.rpc.health import Health
 from primase_server.rpc.server import add_services
 from primase_server.screening import screening
 from primase_server.screening.screening import ScreeningObserver
 from primase_server.serving import Serving
-from primase_server.settings import ModelSettings, Settings
+from primase_server.settings import Settings
 
 log = structlog.get_logger()
 
@@ -41,7 +37,7 @@ NOT_LOADED = "its weights could not be loaded; the server's log says why"
 UNLOAD_FIRST = "let the old weights go first (unload_first)"
 
 
-class LocalHost:
+class LocalHost(Lineup):
     """A ModelHost whose models run in this process. Used on one event loop."""
 
     def __init__(
@@ -50,13 +46,9 @@ class LocalHost:
         observers: Sequence[EngineObserver] = (),
         screened: ScreeningObserver | None = None,
     ) -> None:
-        self.settings = settings
-        self.registry = Registry(
-            tuple(configured(model, settings.weights_dir) for model in settings.models)
-        )
+        super().__init__(settings)
         self._serving = Serving(settings, self.registry, observers)
         self._screening = screening.configured(settings.screening, screened)
-        self._changes = Changes()
         # So that what one load finds free is not taken by another.
         self._one_load = asyncio.Lock()
         self._loading: asyncio.Task[None] | None = None
@@ -100,37 +92,9 @@ class LocalHost:
         if self._loading is not None:
             self._loading.cancel()
 
-    def end_changes(self) -> None:
-        """See ModelHost."""
-        self._changes.end()
-
-    def change_of(self, name: str) -> Change:
-        """See ModelHost."""
-        return self._changes.of(name)
-
     def memory(self) -> Sequence[Memory]:
         """See ModelHost."""
         return (Memory(*memory_of(EVO2, self.settings)),)
-
-    async def load(self, model: ModelSettings) -> None:
-        """See ModelHost."""
-        await self._changes.make(model.name, Change.LOADING, partial(self._load_another, model))
-
-    async def unload(self, name: str, grace_s: float | None = None) -> int:
-        """See ModelHost."""
-        served = self.registry.named(name)
-        if grace_s is None:
-            grace_s = self.settings.grace_s
-        work = partial(self._unload, served, grace_s)
-        return await self._changes.make(served.name, Change.UNLOADING, work)
-
-    async def reload(
-        self, name: str, source: str | None = None, *, unload_first: bool = False
-    ) -> None:
-        """See ModelHost."""
-        served = self.registry.named(name)
-        work = partial(self._reload, served, source or served.source, unload_first)
-        await self._changes.make(served.name, Change.RELOADING, work)
 
     async def _load_models(self) -> None:
         with suppress(ShuttingDown):
@@ -150,19 +114,13 @@ class LocalHost:
             self._serving.put(served, loaded)
         await self.health.update()
 
-    async def _load_another(self, model: ModelSettings) -> None:
-        served = self._configured(model)
-        if (taken := self.registry.taken_name(served)) is not None:
-            other = self.registry.find(taken).name
-            raise ModelExists(f"the name {taken!r} is that of model {other!r}")
-        served.is_awaited = False
-        self.registry.add(served)
+    async def _bring(self, served: ServedModel) -> None:
         await self.health.update()
         try:
             async with self._one_load:
-                need = need_of(served, model.source, self.settings)
+                need = need_of(served, served.source, self.settings)
                 require_room(need, served, self.settings, self._others(served))
-                loaded = await self._loaded(served, model.source)
+                loaded = await self._loaded(served, served.source)
         except LoadFailed as error:
             served.set_failed(NOT_LOADED)
             raise LoadFailed(f"{error.message}; the model is listed as failed") from None
@@ -173,23 +131,14 @@ class LocalHost:
             self._serving.put(served, loaded)
         finally:
             await self.health.update()
-        log.info("model_loaded", model=served.name, source=model.source)
         self._require_verified(loaded)
 
-    async def _unload(self, served: ServedModel, grace_s: float) -> int:
-        served.is_awaited = False
-        served.set_unloading("it is being taken out of service")
-        await self.health.update()
-        num_ended = await self._serving.take_away(served, grace_s)
-        self.registry.remove(served)
-        await self.health.update()
-        log.info("model_unloaded", model=served.name, num_ended_calls=num_ended)
-        return num_ended
+    async def _take_away(self, served: ServedModel, grace_s: float | None) -> int:
+        if grace_s is None:
+            grace_s = self.settings.grace_s
+        return await self._serving.take_away(served, grace_s)
 
-    async def _reload(self, served: ServedModel, source: str, unload_first: bool) -> None:
-        new = self._configured(ModelSettings(served.name, source, served.aliases))
-        if new.family != served.family:
-            raise InvalidRequest.at("source", f"{source!r} is of {new.family}, not {served.family}")
+    async def _replace(self, served: ServedModel, new: ServedModel, *, unload_first: bool) -> None:
         is_empty = False
         try:
             async with self._one_load:
@@ -197,7 +146,7 @@ class LocalHost:
                 if unload_first:
                     await self._empty(served)
                     is_empty = True
-                loaded = await self._loaded(new, source)
+                loaded = await self._loaded(new, new.source)
         except LoadFailed:
             if is_empty:
                 served.set_failed(NOT_LOADED)
@@ -205,10 +154,9 @@ class LocalHost:
             raise
         if not unload_first:
             self._require_verified(loaded)
-        served.source = source
+        served.source = new.source
         self._serving.put(served, loaded)
         await self.health.update()
-        log.info("model_reloaded", model=served.name, edition=served.edition)
         self._require_verified(loaded)
 
     def _require_reload(self, served: ServedModel, new: ServedModel, *, unload_first: bool) -> None:
@@ -234,14 +182,6 @@ class LocalHost:
             log.exception("model_failed", model=served.name)
             why = str(error) or type(error).__name__
         raise LoadFailed(f"model {served.name!r}: {why}")
-
-    def _configured(self, model: ModelSettings) -> ServedModel:
-        try:
-            return configured(model, self.settings.weights_dir)
-        except HubError as error:
-            raise LoadFailed(str(error)) from error
-        except ValueError as error:
-            raise InvalidRequest.at("source", str(error)) from error
 
     def _require_verified(self, loaded: Loaded) -> None:
         if not self._serving.accepts(loaded):

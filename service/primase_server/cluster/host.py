@@ -4,12 +4,10 @@ import asyncio
 import signal
 import threading
 from collections.abc import Coroutine, Sequence
-from functools import partial
 
 import grpc
 import structlog
 
-from primase_server.changes import Changes
 from primase_server.cluster.controller import Controller, ModelCondition
 from primase_server.cluster.forwarding import Forwarding
 from primase_server.cluster.machines import (
@@ -24,14 +22,13 @@ from primase_server.cluster.patience import Patience
 from primase_server.cluster.remote_engine import RemoteEngine
 from primase_server.cluster.replicas import ReplicaFailed, ReplicaSpec
 from primase_server.cluster.trust import Trust
-from primase_server.errors import InvalidRequest, LoadFailed, ModelExists, PrecisionUnverified
-from primase_server.loading.sources import configured
-from primase_server.models.card import Change, ModelCard, ModelState
-from primase_server.models.hub.errors import HubError
-from primase_server.models.registry import Registry, ServedModel
+from primase_server.errors import LoadFailed, PrecisionUnverified
+from primase_server.lineup import Lineup
+from primase_server.models.card import ModelCard, ModelState
+from primase_server.models.registry import ServedModel
 from primase_server.models.room import Memory
 from primase_server.rpc.health import Health
-from primase_server.settings import ModelSettings, Settings
+from primase_server.settings import Settings
 
 log = structlog.get_logger()
 
@@ -50,7 +47,7 @@ class RemoteModel:
         return self._card
 
 
-class ClusterHost:
+class ClusterHost(Lineup):
     """A ModelHost whose models run as replicas on the machines of a Ray cluster."""
 
     def __init__(
@@ -60,11 +57,8 @@ class ClusterHost:
         machines: MachinesOf = ray_machines,
         patience: Patience | None = None,
     ) -> None:
-        self.settings = settings
-        self.registry = Registry(
-            tuple(configured(model, settings.weights_dir) for model in settings.models)
-        )
-        self.health = Health(self.registry)
+        super().__init__(settings)
+        self._health = Health(self.registry)
         trust = Trust(tls=settings.cluster.tls)
         self.engine = RemoteEngine(self.registry, settings.limits, trust, self._wake)
         self._forwarding = Forwarding(self.engine, trust.token)
@@ -80,7 +74,11 @@ class ClusterHost:
         self._starting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()
-        self._changes = Changes()
+
+    @property
+    def health(self) -> Health:
+        """See Answering."""
+        return self._health
 
     def add_services(self, server: grpc.aio.Server) -> None:
         """See Answering."""
@@ -101,75 +99,35 @@ class ClusterHost:
         self.end_changes()
         await self.engine.close()
 
-    def end_changes(self) -> None:
-        """See ModelHost."""
-        self._changes.end()
-
-    def change_of(self, name: str) -> Change:
-        """See ModelHost."""
-        return self._changes.of(name)
-
     def memory(self) -> Sequence[Memory]:
         """See ModelHost: Ray knows, and places replicas by it."""
         return ()
 
-    async def load(self, model: ModelSettings) -> None:
-        """See ModelHost."""
-        await self._changes.make(model.name, Change.LOADING, partial(self._load, model))
-
-    async def unload(self, name: str, grace_s: float | None = None) -> int:
-        """See ModelHost."""
-        served = self.registry.named(name)
-        work = partial(self._unload, served, grace_s)
-        return await self._changes.make(served.name, Change.UNLOADING, work)
-
-    async def reload(
-        self, name: str, source: str | None = None, *, unload_first: bool = False
-    ) -> None:
-        """See ModelHost."""
-        served = self.registry.named(name)
-        work = partial(self._reload, served, source or served.source, unload_first)
-        await self._changes.make(served.name, Change.RELOADING, work)
-
-    async def _load(self, model: ModelSettings) -> None:
-        served = self._configured(model)
-        if (taken := self.registry.taken_name(served)) is not None:
-            other = self.registry.find(taken).name
-            raise ModelExists(f"the name {taken!r} is that of model {other!r}")
-        served.is_awaited = False
-        self.registry.add(served)
-        self._serve(model)
+    async def _bring(self, served: ServedModel) -> None:
+        self._serve(served.name, served.source)
         await self._loaded(served)
-        log.info("model_loaded", model=served.name, source=model.source)
 
-    async def _unload(self, served: ServedModel, grace_s: float | None) -> int:
-        served.is_awaited = False
-        served.set_unloading("it is being taken out of service")
-        await self.health.update()
-        num_ended = await self._ended(served.name, grace_s)
-        self.registry.remove(served)
-        await self.health.update()
-        log.info("model_unloaded", model=served.name, num_ended_calls=num_ended)
+    async def _take_away(self, served: ServedModel, grace_s: float | None) -> int:
+        ending = asyncio.create_task(self.controller.unload(served.name))
+        done, _ = await asyncio.wait({ending}, timeout=grace_s)
+        num_ended = 0 if done else await self.engine.give_up(served.name)
+        await ending
         return num_ended
 
-    async def _reload(self, served: ServedModel, source: str, unload_first: bool) -> None:
-        new = self._configured(ModelSettings(served.name, source, served.aliases))
-        if new.family != served.family:
-            raise InvalidRequest.at("source", f"{source!r} is of {new.family}, not {served.family}")
+    async def _replace(self, served: ServedModel, new: ServedModel, *, unload_first: bool) -> None:
         if unload_first:
             served.set_loading("it is being reloaded")
             await self.health.update()
-            await self._ended(served.name, None)
-            self._serve(ModelSettings(served.name, source, served.aliases))
+            await self._take_away(served, None)
+            self._serve(served.name, new.source)
             await self._loaded(served)
         else:
             try:
-                await self.controller.reload(served.name, source)
+                await self.controller.reload(served.name, new.source)
             except ReplicaFailed as error:
                 raise LoadFailed(f"model {served.name!r}: {error}") from error
-        served.source = source
+        served.source = new.source
         served.edition += 1
-        log.info("model_reloaded", model=served.name, edition=served.edition)
 
     async def _loaded(self, served: ServedModel) -> None:
         """Wait until a replica takes calls. Raises LoadFailed where none can be started."""
@@ -178,21 +136,6 @@ class ClusterHost:
                 raise LoadFailed(f"model {served.name!r}: {served.detail}")
         if served.state is ModelState.UNVERIFIED:
             raise PrecisionUnverified(served.detail)
-
-    async def _ended(self, name: str, grace_s: float | None) -> int:
-        ending = asyncio.create_task(self.controller.unload(name))
-        done, _ = await asyncio.wait({ending}, timeout=grace_s)
-        num_ended = 0 if done else await self.engine.give_up(name)
-        await ending
-        return num_ended
-
-    def _configured(self, model: ModelSettings) -> ServedModel:
-        try:
-            return configured(model, self.settings.weights_dir)
-        except HubError as error:
-            raise LoadFailed(str(error)) from error
-        except ValueError as error:
-            raise InvalidRequest.at("source", str(error)) from error
 
     async def stop(self) -> None:
         """See ModelHost."""
@@ -206,7 +149,7 @@ class ClusterHost:
         await self._join()
         self.controller.start()
         for model in self.settings.models:
-            self._serve(model)
+            self._serve(model.name, model.source)
 
     async def _join(self) -> None:
         while True:
@@ -221,10 +164,10 @@ class ClusterHost:
                 _keep_signals()
                 return
 
-    def _serve(self, model: ModelSettings) -> None:
+    def _serve(self, name: str, source: str) -> None:
         cluster = self.settings.cluster
-        spec = ReplicaSpec(model.name, model.source, resources_of(cluster, model.name))
-        self.controller.serve(spec, scaling_of(cluster, model.name))
+        spec = ReplicaSpec(name, source, resources_of(cluster, name))
+        self.controller.serve(spec, scaling_of(cluster, name))
 
     def _wake(self, model: str) -> None:
         if model in self.controller.models:
