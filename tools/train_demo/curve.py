@@ -1,4 +1,7 @@
-"""Draw a run's loss curve: `python -m tools.train_demo.curve LOG... --out PNG`."""
+"""Draw a run's loss curve: `python -m tools.train_demo.curve LOG... --out PNG`.
+
+Each training script draws its own as it ends.
+"""
 
 import argparse
 from pathlib import Path
@@ -8,7 +11,9 @@ from tools.train_demo.training import read_log
 BITS = {"train_bits": ("training", ":"), "validation_bits": ("validation", "-")}
 
 
-def draw(logs: list[Path], out: Path, title: str, bar: float | None, bar_name: str) -> None:
+def draw(
+    logs: list[Path], out: Path, title: str, bar: float | None = None, bar_name: str = ""
+) -> None:
     """Bits by step, of all logs in one picture; `bar` is a line to compare with."""
     import matplotlib as mpl
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from primase_server.models.esm2.alphabet import MASK_ID, PAD_ID, STANDARD_COLUMNS, tokenize
 from primase_server.models.esm2.config import Esm2Config
+from tools.train_demo import curve
 from tools.train_demo.protein_networks import Esm2Network
 from tools.train_demo.proteins import Protein, read_proteins, split_proteins
 from tools.train_demo.training import Learner, parse_options
@@ -141,6 +142,7 @@ def main() -> None:
         options.every,
         options.stop,
     )
+    curve.draw([options.out / "log.jsonl"], options.out / "loss.png", "esm2-demo")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from primase_server.models.evo2.config import VARIANTS
-from tools.train_demo import genome
+from tools.train_demo import curve, genome
 from tools.train_demo.evo2_network import MATRICES, Evo2Network
 from tools.train_demo.genome import Stretch
 from tools.train_demo.markov import Markov
@@ -269,6 +269,8 @@ def main() -> None:
             append(log, row)
             save(final if options.decay else level, training.state())
             losses, begun = [], time.process_time()
+    logs = [options.out / f"{name}.jsonl" for name in ("log", "decay")]
+    curve.draw([one for one in logs if one.exists()], options.out / "loss.png", "evo2-demo")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from primase_server.models.progen2.config import ProGen2Config
 from primase_server.models.progen2.tokens import C_TERMINUS_ID, N_TERMINUS_ID, residue_ids
+from tools.train_demo import curve
 from tools.train_demo.protein_networks import ProGen2Network
 from tools.train_demo.proteins import Protein, read_proteins, split_proteins
 from tools.train_demo.training import Learner, parse_options
@@ -102,6 +103,7 @@ def main() -> None:
         options.every,
         options.stop,
     )
+    curve.draw([options.out / "log.jsonl"], options.out / "loss.png", "progen2-demo")
 
 
 if __name__ == "__main__":
