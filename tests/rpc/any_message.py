@@ -73,13 +73,23 @@ PROTEIN: Mapping[str, Values] = {
     "max_new_residues": st.integers(1, 2),
     "resume_token": st.just(""),
 }
+# Names that are served at times, and weights that are there at once.
+ADMIN: Mapping[str, Values] = {
+    "model": st.sampled_from(["esm2-fixture", "evo2-fixture", "progen2-fixture", "esm2-other"]),
+    "source": st.sampled_from(
+        ["fixture", "random", "random:7", f"random:{10**30}", "hub", "/none"]
+    ),
+    "aliases": st.sampled_from(["esm2-fixture", "esm2", "other"]),
+}
 PACKAGES: Mapping[str, Mapping[str, Values]] = {
+    "primase.admin.v1": ADMIN,
     "primase.evo2.v1": DNA,
     "primase.progen2.v1": PROTEIN,
     "primase.models.v1": {**GOOD, "model": st.sampled_from([MODEL, EVO2_MODEL, PROGEN2_MODEL])},
 }
 NEEDED = (
     "model",
+    "source",
     "items",
     "sequence",
     "sequence_lengths",

@@ -17,24 +17,36 @@ from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from primase.admin.v1 import admin_service_pb2
 from primase.esm2.v1 import esm2_service_pb2
 from primase.evo2.v1 import evo2_service_pb2
 from primase.models.v1 import model_service_pb2
 from primase.progen2.v1 import progen2_service_pb2
 from primase.reasons import REASONS
+from primase_server.settings import ModelSettings
+from tests.rpc.admin import listed, mean_of, with_models
 from tests.rpc.any_message import any_message
 from tests.rpc.esm2 import UBIQUITIN, encode_request
 from tests.rpc.live import Live, Refusal, limited, serving
 
 NUM_EXAMPLES = int(os.environ.get("PRIMASE_FUZZ_EXAMPLES", "20"))
 DEADLINE_S = 60.0
+KEPT = "esm2-kept"
 
 METHODS: Mapping[str, MethodDescriptor] = {
     method.full_name: method
-    for module in (model_service_pb2, esm2_service_pb2, evo2_service_pb2, progen2_service_pb2)
+    for module in (
+        model_service_pb2,
+        esm2_service_pb2,
+        evo2_service_pb2,
+        progen2_service_pb2,
+        admin_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+BY_NAME = sorted(METHODS)
+"""So that models are loaded before they are reloaded, and then unloaded."""
 
 fuzz = settings(
     max_examples=NUM_EXAMPLES,
@@ -52,6 +64,24 @@ def fuzzed() -> Iterator[Live]:
         for name in ("esm2-demo", "evo2-demo", "progen2-demo"):
             state = live.app.host.engine.queue_state(name)
             assert state.queued_tokens == state.queued_bytes == state.queued_items == 0
+
+
+@pytest.fixture(scope="module")
+def administered() -> Iterator[Live]:
+    """Another, whose models come and go but for one, which nobody names."""
+    with serving(with_models(ModelSettings(KEPT, "fixture"))) as live:
+        kept = mean_of(live, KEPT)
+        yield live
+        assert mean_of(live, KEPT) == kept
+        assert all(not model.change for model in listed(live).values())
+
+
+@pytest.fixture
+def live(request: pytest.FixtureRequest, name: str) -> Live:
+    """The server that the method `name` is tried on."""
+    is_admin = METHODS[name].containing_service.file.package == "primase.admin.v1"
+    live: Live = request.getfixturevalue("administered" if is_admin else "fuzzed")
+    return live
 
 
 def send(live: Live, method: MethodDescriptor, data: bytes) -> list[Message]:
@@ -94,14 +124,14 @@ def proper(status: Status) -> Refusal:
     return refusal
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_any_request_is_answered_or_properly_refused(fuzzed: Live, name: str) -> None:
+@pytest.mark.parametrize("name", BY_NAME)
+def test_any_request_is_answered_or_properly_refused(live: Live, name: str) -> None:
     method = METHODS[name]
 
     @fuzz
     @given(any_message(method.input_type))
     def holds(request: Message) -> None:
-        refused(fuzzed, method, request.SerializeToString())
+        refused(live, method, request.SerializeToString())
 
     holds()
 
@@ -124,14 +154,14 @@ def _changed(data: bytes, changes: list[tuple[int, int]]) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_bytes_that_are_no_request_are_properly_refused(fuzzed: Live, name: str) -> None:
+@pytest.mark.parametrize("name", BY_NAME)
+def test_bytes_that_are_no_request_are_properly_refused(live: Live, name: str) -> None:
     method = METHODS[name]
 
     @fuzz
     @given(st.one_of(any_message(method.input_type).flatmap(damaged), st.binary(max_size=40)))
     def holds(data: bytes) -> None:
-        refused(fuzzed, method, data)
+        refused(live, method, data)
 
     holds()
 
