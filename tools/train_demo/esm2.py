@@ -127,7 +127,7 @@ def main() -> None:
     options = parse_options(__doc__, NUM_STEPS, 2e-3)
     split = split_proteins(read_proteins(Path(options.data)))
     network = Esm2Network(CONFIG, options.seed, compiled=not options.no_compile)
-    learner = Learner(network, options.num_steps, options.lr, options.seed)
+    learner = Learner(network, options.num_steps, options.lr, options.seed, split.digest)
     batches = Batches(split.training, learner.generator)
     held = validation_batches(split.validation)
 

@@ -83,7 +83,7 @@ def main() -> None:
     options = parse_options(__doc__, NUM_STEPS, 3e-3)
     split = split_proteins(read_proteins(Path(options.data)))
     network = ProGen2Network(CONFIG, options.seed, compiled=not options.no_compile)
-    learner = Learner(network, options.num_steps, options.lr, options.seed)
+    learner = Learner(network, options.num_steps, options.lr, options.seed, split.digest)
     batches = Batches(split.training, learner.generator)
     held = [one.sequence for one in split.validation if one.source in ("VH", "VL")]
     tables = [laid([encode(one, reverse=way) for one in held]) for way in (False, True)]

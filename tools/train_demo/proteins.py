@@ -5,6 +5,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from tools.train_demo import genome
@@ -43,6 +44,16 @@ class Split:
     training: tuple[Protein, ...]
     validation: tuple[Protein, ...]
     test: tuple[Protein, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names this split: 16 hex digits of the SHA-256 of its sequences, part by part.
+
+        Checkpoints and reports carry it, so that none is read with another split than its own.
+        """
+        parts = (self.training, self.validation, self.test)
+        told = "\n\n".join("\n".join(one.sequence for one in part) for part in parts)
+        return sha256(told.encode("ascii")).hexdigest()[:16]
 
 
 def read_proteins(data: Path) -> list[Protein]:
@@ -121,15 +132,14 @@ def cluster_by_identity(sequences: Sequence[str]) -> list[int]:
         sequence = sequences[index]
         words = {sequence[i : i + _WORD] for i in range(len(sequence) - _WORD + 1)}
         shared = Counter(first for word in words for first in places[word])
-        for first, count in shared.most_common(30):
+        # of as many words the earlier sequence: the order of a set is another in each process
+        for first, count in sorted(shared.items(), key=lambda one: (-one[1], one[0]))[:30]:
             if count < 0.08 * len(words):
                 break
             aligned = aligner.align(sequence, sequences[first])[0]  # type: ignore[no-untyped-call]
             if aligned.counts().identities >= LEAST_IDENTITY * len(sequence):
                 cluster[index] = first
                 break
-        else:
-            pass
         if cluster[index] < 0:
             cluster[index] = index
             for word in words:

@@ -107,10 +107,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Learner:
-    """A protein network, its optimisers, and its place in a run of `num_steps` steps."""
+    """A protein network, its optimisers, and its place in a run of `num_steps` steps.
 
-    def __init__(self, network: ProteinNetwork, num_steps: int, lr: float, seed: int) -> None:
-        self.network, self.num_steps, self.lr = network, num_steps, lr
+    `split` is the digest of the split that it learns from.
+    """
+
+    def __init__(
+        self, network: ProteinNetwork, num_steps: int, lr: float, seed: int, split: str
+    ) -> None:
+        self.network, self.num_steps, self.lr, self.split = network, num_steps, lr, split
         matrices = network.matrices()
         known = {id(one) for one in matrices}
         rest = [one for one in network.parameters() if id(one) not in known]
@@ -157,11 +162,14 @@ class Learner:
             "step": self.step,
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
+            "split": self.split,
         }
 
     def load(self, path: Path) -> None:
-        """Go on from `state`."""
+        """Go on from `state`, which has to be of the same split."""
         state = torch.load(path, weights_only=True)
+        if state["split"] != self.split:
+            raise SystemExit(f"{path} learned from split {state['split']}, not {self.split}")
         for name, weight in state["weights"].items():
             self.network.weights[name].data.copy_(weight)
         for optimizer, one in zip(self.optimizers, state["optimizers"], strict=True):

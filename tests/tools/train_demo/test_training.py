@@ -31,14 +31,14 @@ def same(one: ProteinNetwork, other: ProteinNetwork) -> bool:
 
 def esm2_learner(num_steps: int) -> tuple[Learner, Callable[[], Tensor]]:
     network = Esm2Network(Esm2Config(2, 32, 2), 0, compiled=False)
-    learner = Learner(network, num_steps, 1e-3, 0)
+    learner = Learner(network, num_steps, 1e-3, 0, "a split")
     batches = esm2.Batches(PROTEINS, learner.generator)
     return learner, lambda: esm2.loss_of(network, *batches.draw(), dropout=0.1)
 
 
 def progen2_learner(num_steps: int) -> tuple[Learner, Callable[[], Tensor]]:
     network = ProGen2Network(ProGen2Config(2, 32, 8, 64, 4, 256), 0, compiled=False)
-    learner = Learner(network, num_steps, 1e-3, 0)
+    learner = Learner(network, num_steps, 1e-3, 0, "a split")
     batches = progen2.Batches(PROTEINS, learner.generator)
     return learner, lambda: progen2.loss_of(network, *batches.draw(), 0.1)
 
@@ -70,6 +70,13 @@ def test_a_protein_model_goes_on_with_the_same_bits(
     ]
 
 
+def test_a_checkpoint_of_another_split_is_not_gone_on_with(tmp_path: Path) -> None:
+    learner, _ = esm2_learner(4)
+    save(tmp_path / "last.pt", {**learner.state(), "split": "another"})
+    with pytest.raises(SystemExit, match="learned from split another, not a split"):
+        learner.load(tmp_path / "last.pt")
+
+
 def test_evo2_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = (evo2.Stage(128, 3, 32, 2), evo2.Stage(10**9, 4, 48, 2))
     monkeypatch.setattr(evo2, "STAGES", stages)
@@ -82,13 +89,13 @@ def test_evo2_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.Mon
         torch.tensor([300, 200]),
     )
     whole = evo2.Training(0, 1e-3, compiled=False)
-    losses = [whole.run_step(corpus, 1.0, 0.5) for _ in range(4)]
+    losses = [whole.run_step(corpus, 1.0) for _ in range(4)]
     first = evo2.Training(0, 1e-3, compiled=False)
-    parts = [first.run_step(corpus, 1.0, 0.5) for _ in range(2)]
+    parts = [first.run_step(corpus, 1.0) for _ in range(2)]
     save(tmp_path / "level.pt", first.state())
     second = evo2.Training(7, 1e-3, compiled=False)
     second.load(tmp_path / "level.pt")
-    parts += [second.run_step(corpus, 1.0, 0.5) for _ in range(2)]
+    parts += [second.run_step(corpus, 1.0) for _ in range(2)]
 
     assert parts == losses
     assert second.tokens == 2 * 64 + 2 * 96
