@@ -7,7 +7,7 @@ What makes it learn from few tokens:
 
 - **A teacher.** The targets are blended with those of a Markov model that knows where the genes of
   the training part lie. Where the base that comes is a draw of near two bits, the teacher's share
-  of it is the distribution itself.
+  of it is the distribution itself. The share falls as the model comes up to its teacher.
 - **The phase** of each next base, by the same annotation, is a second thing to learn; its head is
   thrown away.
 - **Depth by and by.** Blocks begin as nothing, so the first stages run some of them only.
@@ -48,20 +48,24 @@ VALIDATION_WINDOWS, VALIDATION_TOKENS = 48, 512
 
 @dataclass(frozen=True)
 class Stage:
-    """Up to `until` tokens in all: windows of `length` tokens, `batch` of them, so many blocks."""
+    """Up to `until` tokens in all: windows of `length` tokens, `batch` of them, so many blocks,
+    and the teacher's share of a target, 0 to 1."""
 
     until: int
     num_blocks: int
     length: int
     batch: int
+    blend: float = 0.8
 
 
 STAGES = (
     Stage(2_500_000, 7, 512, 8),
     Stage(8_000_000, 14, 512, 8),
-    Stage(60_000_000, 25, 512, 16),
-    Stage(10**12, 25, 1024, 16),
+    Stage(11_650_000, 25, 512, 16),
+    Stage(10**12, 25, 1024, 8, 0.6),
 )
+DECAY = Stage(10**12, 25, 4096, 2, 0.4)
+"""The end of the run, in which all of the context is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +131,8 @@ def read_validation(data: Path) -> Tensor:
 class Training:
     """Model, optimisers and their place in the run."""
 
-    def __init__(self, seed: int, lr: float, *, compiled: bool) -> None:
+    def __init__(self, seed: int, lr: float, *, compiled: bool, decays: bool = False) -> None:
+        self.stages = (DECAY,) if decays else STAGES
         self.network = Evo2Network(CONFIG, seed, compiled=compiled)
         torch.manual_seed(seed)
         self.phase_head = torch.nn.Linear(CONFIG.width, NUM_PHASES)
@@ -154,9 +159,9 @@ class Training:
 
     def stage(self) -> Stage:
         """The one that the run is in."""
-        return next(stage for stage in STAGES if self.tokens < stage.until)
+        return next(stage for stage in self.stages if self.tokens < stage.until)
 
-    def run_step(self, corpus: Corpus, share: float, blend: float) -> float:
+    def run_step(self, corpus: Corpus, share: float) -> float:
         """Learn from one batch at a share of the learning rate. Returns its loss in bits."""
         stage = self.stage()
         places = corpus.windows(stage.batch, stage.length, self.generator)
@@ -168,7 +173,7 @@ class Training:
         phase = F.cross_entropy(
             self.phase_head(rows).flatten(0, 1), phases.flatten(), ignore_index=genome.UNKNOWN
         )
-        loss = blend * -told.sum(-1).mean() + (1 - blend) * hard + 0.15 * share * phase
+        loss = -stage.blend * told.sum(-1).mean() + (1 - stage.blend) * hard + 0.15 * share * phase
         loss.backward()
         parameters = list(self.network.parameters()) + list(self.phase_head.parameters())
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -233,7 +238,6 @@ def main() -> None:
     parser.add_argument("--decay", type=int, help="end the run in so many steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=4e-3)
-    parser.add_argument("--blend", type=float, default=0.8, help="the teacher's share of a target")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--no-compile", action="store_true")
@@ -243,7 +247,8 @@ def main() -> None:
     level, final = options.out / "level.pt", options.out / "final.pt"
     log = options.out / ("decay.jsonl" if options.decay else "log.jsonl")
     corpus, windows = read_corpus(options.data), read_validation(options.data)
-    training = Training(options.seed, options.lr, compiled=not options.no_compile)
+    compiled, decays = not options.no_compile, bool(options.decay)
+    training = Training(options.seed, options.lr, compiled=compiled, decays=decays)
     source = final if options.decay and final.exists() else level
     if source.exists():
         training.load(source)
@@ -254,7 +259,7 @@ def main() -> None:
         share = warm_up_and_decay(
             training.step, 100, first if options.decay else last, options.decay or 1
         )
-        losses.append(training.run_step(corpus, share, options.blend))
+        losses.append(training.run_step(corpus, share))
         if training.step % options.every == 0 or training.step == last:
             mean, live = training.validate(windows)
             row = {
