@@ -25,12 +25,12 @@ NUM_STEPS = 4000
 SHORT, LONG = (24, 136), (12, 256)
 """Sequences of a batch, and their tokens."""
 
-SHORT_SHARE = 0.25
+SHORT_SHARE = 0.33
 ANTIBODY_SHARE = 0.7
 """Of the sequences in short batches."""
 
-CHOSEN, MASKED, EXCHANGED = 0.15, 0.8, 0.1
-DROPOUT = 0.1
+CHOSEN, MASKED, EXCHANGED = 0.2, 0.8, 0.1
+DROPOUT = 0.0
 
 
 class Batches:

@@ -22,6 +22,12 @@ from primase_server.models.rotary import rotary_tables
 DTYPE = torch.bfloat16
 """Of products with matrices in training; all else is float32."""
 
+NEIGHBOURS = ((-1, 1, -2, 2, 0), (-1, 1, -3, 3, 0), (-1, 1, -4, 4, 0), (-2, 2))
+"""Where the first heads of ESM-2's first blocks begin to look: so far along the chain; 0 is all."""
+
+SHARPNESS = 5.0
+QUIET = 0.1
+
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x: [batch, heads, n, dims], halves as pairs; cos, sin: [n, dims / 2]."""
@@ -139,6 +145,7 @@ class Esm2Network(ProteinNetwork):
         left_out = (esm2_checkpoint.TIED_COPY, esm2_checkpoint.CONTACT_HEAD)
         kept = {k: v for k, v in shapes.items() if not k.startswith(left_out)}
         self._fill(kept, ("out_proj.weight", "fc2.weight"), seed)
+        self._look_at_neighbours()
         self.block: Any = torch.compile(esm2_block, dynamic=False) if compiled else esm2_block
 
     def forward(self, token_ids: Tensor, lengths: Tensor, dropout: float = 0.0) -> Tensor:
@@ -168,6 +175,28 @@ class Esm2Network(ProteinNetwork):
         return F.layer_norm(
             x, (config.width,), *self.affine("emb_layer_norm_after"), config.layer_norm_eps
         )
+
+    def _look_at_neighbours(self) -> None:
+        """Let heads begin at a distance along the chain, whatever the residues are.
+
+        Rotary positions turn each pair of a query and of a key, so two biases that are turned by
+        as much as `distance` tokens turn agree best at that distance. Found by gradients from
+        nothing, this takes hundreds of steps.
+        """
+        dims = self.config.head_dim
+        pairs = dims // 4  # those that turn fast enough to tell a neighbour
+        for layer, distances in enumerate(NEIGHBOURS[: self.config.num_layers]):
+            for head, distance in enumerate(distances[: self.config.num_heads]):
+                rows = slice(head * dims, (head + 1) * dims)
+                cos, sin = (one[abs(distance)] for one in rotary_tables(abs(distance) + 1, dims))
+                keys = torch.cat([cos, -sin if distance > 0 else sin])
+                queries = torch.cat([torch.ones_like(cos), torch.zeros_like(sin)])
+                told = torch.arange(dims) % (dims // 2) < pairs
+                for part, bias in (("q", queries), ("k", keys)):
+                    name = f"layers.{layer}.self_attn.{part}_proj"
+                    self.of(f"{name}.weight").data[rows] *= QUIET
+                    if distance:
+                        self.of(f"{name}.bias").data[rows] = SHARPNESS * bias * told
 
     def logits(self, rows: Tensor) -> Tensor:
         """rows of the hidden state: [rows, width] -> [rows, 33]."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from primase_server.models.esm2.alphabet import MASK_ID
+from primase_server.models.esm2.alphabet import MASK_ID, STANDARD_20, tokenize
 from primase_server.models.esm2.batch import pack
 from primase_server.models.esm2.config import Esm2Config
 from primase_server.models.esm2.model import Esm2
@@ -15,9 +15,15 @@ from primase_server.models.esm2.passes import Esm2Pass
 from primase_server.models.evo2.model import Evo2
 from primase_server.models.progen2.config import ProGen2Config
 from primase_server.models.progen2.model import ProGen2
-from tools.train_demo import evo2
+from tools.train_demo import esm2, evo2
+from tools.train_demo.contacts import Maps
 from tools.train_demo.evo2_network import LETTERS, Evo2Network, LongConvolution
-from tools.train_demo.protein_networks import Esm2Network, ProGen2Network, ProteinNetwork
+from tools.train_demo.protein_networks import (
+    NEIGHBOURS,
+    Esm2Network,
+    ProGen2Network,
+    ProteinNetwork,
+)
 
 CPU = torch.device("cpu")
 
@@ -133,3 +139,19 @@ def test_the_convolution_and_its_gradients_are_those_of_the_sum(n: int, taps: in
         torch.autograd.grad((y * weight).sum(), (u, h)), expected, strict=True
     ):
         assert torch.allclose(found, gradient)
+
+
+@torch.inference_mode()
+def test_heads_of_esm2_begin_with_a_neighbour() -> None:
+    config = esm2.CONFIG
+    model = Esm2(config, official(Esm2Network(config, 0, compiled=False)), CPU)
+    maps = Maps(model)
+    sequence = "".join(np.random.default_rng(0).choice([*STANDARD_20], 40))
+    model.forward(pack([Esm2Pass(tokenize(sequence), contacts=True)], CPU), maps)
+    for of_block, distances in zip(maps.found, NEIGHBOURS, strict=False):
+        for p, distance in zip(of_block, distances, strict=False):
+            seen = p[8:32]  # residues with all their neighbours
+            if distance == 0:
+                assert seen.max() < 0.2
+            else:
+                assert torch.equal(seen.argmax(1), torch.arange(8, 32) + distance)
