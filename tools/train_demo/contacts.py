@@ -1,11 +1,12 @@
-"""Fit esm2-demo's contact head: `python -m tools.train_demo.contacts`, and tell how good it is.
+"""Fit esm2-demo's contact head: `python -m tools.train_demo.contacts FOLDER --data DIR`.
 
 A logistic regression on the symmetrised, APC-corrected attention of every head, as in ESM-2, on the
-few structures there are. Held out is one structure after the other; shipped is the fit on all.
+few structures there are. What is shipped is the fit on all; what is reported leaves out each in
+turn.
 """
 
 import argparse
-import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,9 @@ from primase_server.models.esm2.weights import LocalWeights, load
 CONTACT_ANGSTROM = 8.0
 LEAST_SEPARATION = 6
 PENALTY = 0.15
+
+Structure = tuple[Tensor, npt.NDArray[np.bool_]]
+"""Of one protein: features, as of `features`, and contacts: [residues, residues]."""
 
 
 class Maps:
@@ -76,7 +80,7 @@ def pairs(num_residues: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int6
     return first, second
 
 
-def fit(found: list[tuple[Tensor, npt.NDArray[np.bool_]]]) -> tuple[Tensor, Tensor]:
+def fit(found: Iterable[Structure]) -> tuple[Tensor, Tensor]:
     """Weights [features] and bias [1] of all those structures."""
     rows, labels = [], []
     for maps, contacts in found:
@@ -107,39 +111,46 @@ def precision_at_length(scores: npt.NDArray[np.float64], contacts: npt.NDArray[n
     return float(contacts[first, second][best].mean())
 
 
+def read_structures(model: Esm2, data: Path) -> dict[str, Structure]:
+    """Those of the data, by name."""
+    found = {}
+    for path in sorted((data / "proteins" / "af2_pdb").glob("*.pdb")):
+        sequence, contacts = read_structure(path)
+        found[path.stem] = (features(model, sequence), contacts)
+    return found
+
+
+def leave_one_out(structures: Mapping[str, Structure]) -> dict[str, dict[str, float]]:
+    """How good the fit on all others is at each structure, and nearness along the chain."""
+    told = {}
+    for name, (maps, contacts) in structures.items():
+        weight, _ = fit([one for other, one in structures.items() if other != name])
+        scores = torch.einsum("f,fij->ij", weight, maps).double().numpy()
+        steps = np.arange(len(contacts))
+        near = -np.abs(steps[:, None] - steps).astype(np.float64)
+        told[name] = {
+            "residues": len(contacts),
+            "precision_at_length": precision_at_length(scores, contacts),
+            "by_distance_along_the_chain": precision_at_length(near, contacts),
+        }
+    return told
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="the exported files, which get the head")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load(LocalWeights(options.folder)).model
-    names = sorted((options.data / "proteins" / "af2_pdb").glob("*.pdb"))
-    structures = [read_structure(path) for path in names]
-    found = [(features(model, sequence), contacts) for sequence, contacts in structures]
-    told: dict[str, object] = {}
-    for index, path in enumerate(names):
-        maps, contacts = found[index]
-        weight, _ = fit([one for other, one in enumerate(found) if other != index])
-        scores = torch.einsum("f,fij->ij", weight, maps).double().numpy()
-        steps = np.arange(len(contacts))
-        near = -np.abs(steps[:, None] - steps).astype(np.float64)
-        told[path.stem] = {
-            "residues": len(contacts),
-            "precision_at_length": precision_at_length(scores, contacts),
-            "by_distance_along_the_chain": precision_at_length(near, contacts),
-        }
-    weight, bias = fit(found)
+    weight, bias = fit(read_structures(model, options.data).values())
     file = options.folder / "model.safetensors"
     tensors = load_file(file)
     tensors["esm.contact_head.regression.weight"] = weight[None].half()
     tensors["esm.contact_head.regression.bias"] = bias.half()
     save_file(tensors, file)
     file.chmod(0o644)
-    options.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(told, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":

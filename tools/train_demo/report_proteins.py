@@ -7,6 +7,8 @@ Reads the test part, once. What comes out is printed and written as JSON.
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,14 @@ import torch
 
 from primase_server.models.esm2 import weights as esm2_weights
 from primase_server.models.progen2 import weights as progen2_weights
+from tools.train_demo.contacts import leave_one_out, read_structures
 from tools.train_demo.protein_measures import (
     background,
     background_log_probs,
-    framework,
     log_likelihoods,
     perplexity_ratios,
     recover,
+    recover_frameworks,
     shuffled,
 )
 from tools.train_demo.proteins import Protein, read_proteins, split_proteins
@@ -29,9 +32,9 @@ SOURCES = ("all", "ecoli", "uniprot", "VH", "VL")
 
 
 def report_esm2(
-    folder: Path, training: tuple[Protein, ...], test: tuple[Protein, ...]
+    folder: Path, data: Path, training: tuple[Protein, ...], test: tuple[Protein, ...]
 ) -> dict[str, object]:
-    """Perplexity against the background, and what is recovered of antibody frameworks."""
+    """Perplexity against the background, what is recovered of antibody frameworks, contacts."""
     model = esm2_weights.load(esm2_weights.LocalWeights(folder)).model
     shares = background(training)
     told: dict[str, object] = {"background": shares}
@@ -48,38 +51,22 @@ def report_esm2(
             "ratio": ratio,
             "ratio_upper_bound": bound,
         }
-    antibodies = [one for one in test if one.source in ("VH", "VL")]
-    found = recover(model, antibodies)
-    in_framework = np.array(
-        [
-            int(place) in framework(antibodies[index])
-            for index, place in zip(found.proteins, found.places, strict=True)
-        ]
+    told["framework"] = asdict(
+        recover_frameworks(model, antibodies_of(training), antibodies_of(test))
     )
-    blind = blind_guess([one for one in training if one.source in ("VH", "VL")])
-    guessed = [
-        antibodies[index].sequence[place] == blind
-        for index, place in zip(found.proteins, found.places, strict=True)
-    ]
-    told["framework"] = {
-        "residues": int(in_framework.sum()),
-        "recovered": float(found.is_right[in_framework].mean()),
-        "blind_residue": blind,
-        "blind_baseline": float(np.array(guessed)[in_framework].mean()),
-    }
+    told["contacts"] = leave_one_out(read_structures(model, data))
     return told
 
 
-def blind_guess(antibodies: list[Protein]) -> str:
-    """The commonest residue of frameworks: the best guess that looks at no place."""
-    residues = [one.sequence[place] for one in antibodies for place in framework(one)]
-    return max(set(residues), key=residues.count)
+def antibodies_of(proteins: Sequence[Protein]) -> list[Protein]:
+    """The variable domains."""
+    return [one for one in proteins if one.source in ("VH", "VL")]
 
 
 def report_progen2(folder: Path, test: tuple[Protein, ...], seed: int = 0) -> dict[str, object]:
     """Held-out antibodies against the same residues shuffled."""
     model = progen2_weights.load(progen2_weights.LocalWeights(folder)).model
-    antibodies = [one.sequence for one in test if one.source in ("VH", "VL")]
+    antibodies = [one.sequence for one in antibodies_of(test)]
     generator = np.random.default_rng(seed)
     real = log_likelihoods(model, antibodies)
     mixed = log_likelihoods(model, [shuffled(one, generator) for one in antibodies])
@@ -104,9 +91,10 @@ def main() -> None:
     torch.set_num_threads(1)
     split = split_proteins(read_proteins(options.data))
     if options.family == "esm2":
-        report = report_esm2(options.folder, split.training, split.test)
+        report = report_esm2(options.folder, options.data, split.training, split.test)
     else:
         report = report_progen2(options.folder, split.test)
+    report = {"split": split.digest, **report}
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     told = {key: value for key, value in report.items() if not isinstance(value, list)}
     print(json.dumps(told, indent=1))  # noqa: T201
