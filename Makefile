@@ -53,7 +53,7 @@ help:
 	@echo "make bench-evo2-forward  Evo 2's reading against the official code, about an hour"
 	@echo "make bench-progen2  ProGen2's generation against its peers, about an hour; ARGS=--help as above"
 	@echo "make soak      long checks of a loaded server, about half an hour; SOAK=name runs one"
-	@echo "make train-demo-smoke DATA=folder  a few steps of the training of each demo model, some minutes"
+	@echo "make train-demo-smoke DATA=folder  ten steps of the training of each demo model, and ten more from where it stopped"
 	@echo "make venv      make .venv and install everything into it; the others do it by themselves"
 	@echo "make clean     remove .venv, caches and build outputs"
 
@@ -125,9 +125,14 @@ soak: $(VENV)
 train-demo-smoke: $(VENV)
 	@test -d "$(DATA)" || { echo "DATA=folder says where the sequences are: docs/demo-models.md" >&2; exit 1; }
 	$(PIP) install --quiet --constraint constraints.txt --group train
+	rm -rf .cache/train_demo_smoke
 	for family in evo2 esm2 progen2; do \
-		PYTHONPATH=service $(BIN)/python -m tools.train_demo.$$family --data "$(DATA)" \
-			--out .cache/train_demo_smoke/$$family --stop 20 --every 10 --no-compile || exit 1; \
+		out=.cache/train_demo_smoke/$$family; \
+		for half in 10 20; do \
+			PYTHONPATH=service $(BIN)/python -m tools.train_demo.$$family --data "$(DATA)" \
+				--out $$out --stop 10 --every 10 --no-compile || exit 1; \
+			grep --quiet "\"step\": $$half," $$out/log.jsonl && test -s $$out/loss.png || exit 1; \
+		done; \
 	done
 
 clean:
