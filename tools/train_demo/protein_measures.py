@@ -169,8 +169,8 @@ def recover_frameworks(
     """Mask 15 % of variable domains that were held out; `learned`: those that were not."""
     at_place: dict[tuple[str, int, int], Counter[str]] = {}
     for one in learned:
-        for place, key in framework(one).items():
-            at_place.setdefault(key, Counter())[one.sequence[place]] += 1
+        for place, of_all in framework(one).items():
+            at_place.setdefault(of_all, Counter())[one.sequence[place]] += 1
     blind = sum(at_place.values(), Counter[str]()).most_common(1)[0][0]
     found = recover(model, held_out)
     rows = []
