@@ -53,8 +53,11 @@ def test_files_tell_it_by_their_size(tmp_path: Path) -> None:
     half = replace(SETTINGS, dtype="bfloat16")
     one = str(folder / "pytorch_model.bin")
     assert need_of(model("esm2-mine", one), one, half).weights_bytes == 10_000_000
-    nowhere = str(tmp_path / "nowhere")
-    assert need_of(model("esm2-mine", nowhere), nowhere, SETTINGS).weights_bytes == 0
+
+
+@pytest.mark.parametrize("source", ["/nowhere/at/all", "/nul\0", "/" + "long" * 100])
+def test_what_is_no_file_needs_nothing(source: str) -> None:
+    assert need_of(model("esm2-mine", source), source, SETTINGS).weights_bytes == 0
 
 
 def test_what_is_freed_meanwhile_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,12 +111,13 @@ def test_a_reload_that_fails_leaves_the_old_weights(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = mean_of(live)
-    refused = refusal(lambda: reload_one(live, "/nowhere/at/all.pt"))
-    assert (refused.code, refused.reason) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "MODEL_LOAD_FAILED",
-    )
-    assert "/nowhere/at/all.pt" in refused.message
+    for source in ("/nowhere/at/all.pt", "/" + "long" * 100, "/nul\0"):
+        refused = refusal(lambda source=source: reload_one(live, source))
+        assert (refused.code, refused.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "MODEL_LOAD_FAILED",
+        )
+        assert source[:10] in refused.message, source
     monkeypatch.setattr(Esm2Runner, "self_check", fail_check)
     refused = refusal(lambda: reload_one(live, "random:2"))
     assert refused.message == f"model '{ONE}': the check failed"

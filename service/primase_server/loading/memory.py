@@ -41,7 +41,7 @@ class Need:
 
 
 def need_of(served: ServedModel, source: str, settings: Settings) -> Need:
-    """What the model of that source will take; nothing where there are no such files."""
+    """What the model of that source will take; nothing where there are no files to be read."""
     family = family_named(served.family)
     if kind_of(source) in (FIXTURE, DEMO):
         variant = family.fixture
@@ -110,9 +110,13 @@ def _need(num_parameters: int, family: Family, variant: str, settings: Settings)
 
 def _stored_bytes(path: Path) -> int:
     """Of the files of weights there, in one format where a folder has them in several."""
-    if not path.is_dir():
-        return path.stat().st_size if path.is_file() else 0
-    return max(sum(f.stat().st_size for f in path.glob(f"*{suffix}")) for suffix in SUFFIXES)
+    try:
+        if path.is_dir():
+            return max(sum(f.stat().st_size for f in path.glob(f"*{end}")) for end in SUFFIXES)
+        return path.stat().st_size
+    except (OSError, ValueError):
+        # No such file, one that may not be read, no name of a file: whoever loads it tells which.
+        return 0
 
 
 def _nearest(num_parameters: int, family: Family) -> str:
