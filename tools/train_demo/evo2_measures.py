@@ -19,8 +19,16 @@ from tools.train_demo.shuffles import shuffled_codons, shuffled_pairs
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+NUM_BEHIND = 8
+"""Bases behind a variant at which its effect is still counted. Of those within 24 bases nine tenths
+lie there, on validation; farther on, what is added is more noise than period."""
+
+FIRST_CODON, PIECE_CODONS, NUM_PIECES = 20, 3, 12
+LEAST_BASES = 450
+"""Of a gene whose codons are varied: the first are read for the frame, the others have room."""
+
 _PIECE_TOKENS = 8192
-_TABLE = np.frombuffer(LETTERS, np.uint8).astype(np.int64)
+TOKENS = np.frombuffer(LETTERS, np.uint8).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def bits_per_base(model: Evo2, rows: npt.NDArray[np.uint8]) -> Floats:
     found = []
     at_once = max(1, _PIECE_TOKENS // rows.shape[1])
     for start in range(0, len(rows), at_once):
-        ids = torch.from_numpy(_TABLE[rows[start : start + at_once]])
+        ids = torch.from_numpy(TOKENS[rows[start : start + at_once]])
         hidden = model.extend([*ids], [model.new_state() for _ in ids])
         assert hidden is not None
         log_probs = model.logits(hidden).log_softmax(1).view(*ids.shape, -1)[:, :-1]
@@ -78,9 +86,11 @@ def markov_windows(
     return np.concatenate(rows)
 
 
-def held_out_genes(whole: Genome, least: int = 150, most: int = 1500) -> list[Gene]:
-    """The genes that lie within the test part and have about that many bases."""
-    spans = list(genome.spans(len(whole.whole), genome.TEST_TURN))
+def held_out_genes(
+    whole: Genome, least: int = 150, most: int = 1500, turn: int = genome.TEST_TURN
+) -> list[Gene]:
+    """The genes that lie within the test part, or another, and have about that many bases."""
+    spans = list(genome.spans(len(whole.whole), turn))
     return [
         gene
         for gene in whole.genes
@@ -108,38 +118,50 @@ def genes_and_controls(model: Evo2, whole: Genome, genes: Sequence[Gene], seed: 
 
 @torch.inference_mode()
 def variant_effects(
-    model: Evo2, bases: Bases, start: int, num_codons: int, behind: int = 24
+    model: Evo2,
+    bases: Bases,
+    firsts: Sequence[int],
+    num_bases: int,
+    num_behind: int = NUM_BEHIND,
 ) -> Floats:
-    """log2 p(variant) - log2 p(reference) of the three variants at each base: [codons, 3, 3].
+    """log2 p(variant) - log2 p(reference) of single bases, those of transversions and transition.
 
-    Read are the gene up to codon `start` once, and from there on, for each variant, the codons and
-    `behind` bases more. Axes are codon, base of the codon, variant.
+    firsts: where the pieces of `num_bases` bases begin whose bases are varied, ascending. Axes are
+    piece, base, variant: [pieces, num_bases, 3], the second variant being the transition (A and G,
+    C and T). What differs is summed over the base itself and the `num_behind` bases behind it: as
+    many for every base, since the sum falls on with its length. All that is before a piece is read.
     """
-    first, num_bases = start * 3, num_codons * 3
-    rows = [bases[first : first + num_bases + behind]]
-    for place in range(num_bases):
-        for other in range(1, 4):
-            row = rows[0].copy()
-            row[place] = (row[place] + other) % 4
-            rows.append(row)
-    ids = torch.from_numpy(_TABLE[np.stack(rows)])
-    state = model.new_state()
-    before = model.extend([torch.from_numpy(_TABLE[bases[:first]])], [state])
-    hidden = model.extend([*ids], [state.fork() for _ in rows])
-    assert before is not None
-    assert hidden is not None
-    at_first = model.logits(before[-1:]).log_softmax(1)[0, ids[:, 0]]
-    log_probs = model.logits(hidden).log_softmax(1).view(*ids.shape, -1)[:, :-1]
-    behind_it = log_probs.gather(2, ids[:, 1:, None])[..., 0].sum(1)
-    totals = (at_first + behind_it).double().numpy() / np.log(2)
-    effects: Floats = (totals[1:] - totals[0]).reshape(num_codons, 3, 3)
+    state, at, found = model.new_state(), 0, []
+    for first in firsts:
+        rows = [bases[first : first + num_bases + num_behind]]
+        for place in range(num_bases):
+            for other in range(1, 4):
+                row = rows[0].copy()
+                row[place] = (row[place] + other) % 4
+                rows.append(row)
+        ids = torch.from_numpy(TOKENS[np.stack(rows)])
+        before = model.extend([torch.from_numpy(TOKENS[bases[at:first]])], [state])
+        hidden = model.extend([*ids], [state.fork() for _ in rows])
+        assert before is not None
+        assert hidden is not None
+        at_first = model.logits(before[-1:]).log_softmax(1)[0, ids[:, :1]]
+        log_probs = model.logits(hidden).log_softmax(1).view(*ids.shape, -1)[:, :-1]
+        behind = log_probs.gather(2, ids[:, 1:, None])[..., 0]
+        differences = torch.cat([at_first, behind], 1).double()
+        sums = (differences[1:] - differences[0]).view(num_bases, 3, -1).cumsum(2)
+        sums = torch.cat([torch.zeros(num_bases, 3, 1), sums], 2)
+        places = torch.arange(num_bases)
+        found.append(sums[places, :, places + num_behind + 1] - sums[places, :, places])
+        at = first
+    effects: Floats = torch.stack(found).numpy() / np.log(2)
     return effects
 
 
-def effects_by_codon_base(
-    model: Evo2, whole: Genome, genes: Sequence[Gene], num_codons: int = 6, start: int = 20
-) -> Floats:
-    """Mean variant effect at each base of some codons of each gene: [genes * codons, 3]."""
-    return np.concatenate(
-        [variant_effects(model, bases_of(whole, gene), start, num_codons).mean(2) for gene in genes]
-    )
+def codon_effects(model: Evo2, bases: Bases, num_pieces: int = NUM_PIECES) -> Floats:
+    """Effects in codons of a gene, in pieces of three that are spread over it.
+
+    [codons, 3, 3]: codon, base of it, variant.
+    """
+    last = len(bases) // 3 - PIECE_CODONS - -(-NUM_BEHIND // 3)
+    firsts = np.linspace(FIRST_CODON, last, num_pieces).astype(int) * 3
+    return variant_effects(model, bases, firsts.tolist(), 3 * PIECE_CODONS).reshape(-1, 3, 3)

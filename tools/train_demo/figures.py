@@ -13,26 +13,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-
-def evo2(found: Mapping[str, Any]) -> Figure:
-    """Bits by place in a window, genes against their controls, and the effects by base of codon."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    left.plot(np.arange(64, 4096, 128)[: len(found["bits_by_position"])], found["bits_by_position"])
-    left.axhline(found["markov_bits_per_base"], color="grey", label="best Markov model")
-    left.set(title="held-out E. coli", xlabel="bases read before", ylabel="bits per base")
-    left.legend()
-    bits = np.array(found["gene_bits"])
-    for column, label in ((1, "codons shuffled"), (2, "pairs shuffled")):
-        middle.scatter(bits[:, 0], bits[:, column], s=6, label=label)
-    ends = [bits.min(), bits.max()]
-    middle.plot(ends, ends, color="grey", linewidth=1)
-    middle.set(title="genes against controls", xlabel="gene, bits per base", ylabel="control")
-    middle.legend()
-    effects = np.array(found["effects"])
-    errors = effects.std(0) / np.sqrt(len(effects))
-    right.bar([1, 2, 3], effects.mean(0), yerr=errors, color="tab:green")
-    right.set(title="mean variant effect, bits", xlabel="base of the codon", xticks=[1, 2, 3])
-    return figure
+from tools.train_demo.evo2_figures import evo2
 
 
 def progen2(found: Mapping[str, Any]) -> Figure:

@@ -21,10 +21,17 @@ def least_share(hits: int, of: int, draws: int = 10_000, seed: int = 0) -> float
 def period_test(effects: Values, draws: int = 9_999, seed: int = 0) -> float:
     """p of effects that differ as much between the bases of a codon, if these made no difference.
 
-    effects: [codons, 3], mean variant effect at each base. Under the hypothesis the three of a
-    codon may change places; what is compared is the variance of the three means.
+    effects: [genes, 3], a gene's mean variant effect at each base of its codons. Under the
+    hypothesis a gene could as well be read from its second or third base on, so that its three
+    means take turns, all its codons together: they are neighbours, and know of each other. What
+    is compared is the variance of the three means over all genes.
     """
-    generator = np.random.default_rng(seed)
-    found = effects.mean(0).var()
-    hits = sum(generator.permuted(effects, axis=1).mean(0).var() >= found for _ in range(draws))
+    turns = np.random.default_rng(seed).integers(3, size=(draws, len(effects)))
+    turned = [effects[np.arange(len(effects)), (turns + base) % 3].mean(1) for base in range(3)]
+    hits = int((np.stack(turned).var(0) >= effects.mean(0).var() - 1e-12).sum())
     return float((1 + hits) / (1 + draws))
+
+
+def above(gains: Values, draws: int = 10_000, seed: int = 0) -> float:
+    """One-sided 95 % bootstrap bound of a mean, from below."""
+    return -upper_bound(-gains, draws, seed)
