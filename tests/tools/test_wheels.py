@@ -12,6 +12,7 @@ from tools.wheels import ROOT
 
 VERSION = (ROOT / "VERSION").read_text().strip()
 LONG_AGO_S = 1_000_000_000
+MOST_BYTES_OF_A_MODEL = 6_000_000
 IGNORED = shutil.ignore_patterns("__pycache__", "examples")
 
 
@@ -77,8 +78,33 @@ def test_they_hold_licence_types_and_generated_code(built: list[Path]) -> None:
         assert {(entry.date_time[:3]) for entry in archive.infolist()} == {(2026, 1, 1)}
     for name in (
         "primase/py.typed",
+        "primase/cli/demo/data/dna.fasta",
         "primase/evo2/v1/evo2_service_pb2_grpc.py",
         f"primase-{VERSION}.dist-info/licenses/LICENSE",
         f"primase-{VERSION}.dist-info/licenses/NOTICE",
     ):
         assert name in names
+
+
+def test_the_demo_models_are_weights_with_their_cards_and_whose_sequences_they_learned(
+    built: list[Path],
+) -> None:
+    demo = next(wheel for wheel in built if wheel.name.startswith("primase_demo_models"))
+    with ZipFile(demo) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        notice = archive.read(f"primase_demo_models-{VERSION}.dist-info/licenses/NOTICE").decode()
+    families = {path.parent.name for path in (ROOT / "demo").rglob("MODEL_CARD.md")}
+    assert families >= {"esm2", "progen2"}
+    for family in families:
+        of_family = {
+            name.rpartition("/")[2]: size
+            for name, size in sizes.items()
+            if name.startswith(f"primase_demo_models/{family}/")
+        }
+        assert {"MODEL_CARD.md"} < set(of_family)
+        assert any(name.endswith((".safetensors", ".pt")) for name in of_family)
+        assert sum(of_family.values()) < MOST_BYTES_OF_A_MODEL
+    assert f"primase_demo_models-{VERSION}.dist-info/licenses/LICENSE" in sizes
+    for credited in ("UniProt", "Thera-SAbDab", "AlphaFold", "CC BY 4.0"):
+        assert credited in notice
+    assert not [name for name in sizes if name.endswith((".fasta", ".fa", ".tsv", ".csv"))]

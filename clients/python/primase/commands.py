@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from primase.cli.demo_command import demo
 from primase.cli.encode_command import encode
 from primase.cli.forward_command import forward
 from primase.cli.generate_command import generate
@@ -44,6 +45,7 @@ def main() -> None:
     """
 
 
+main.add_command(demo)
 main.add_command(encode)
 main.add_command(forward)
 main.add_command(generate)

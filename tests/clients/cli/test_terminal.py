@@ -16,7 +16,7 @@ from tests.clients.cli.answers import EveryAnswer, fasta
 from tests.clients.scripted import serving
 from tests.e2e.server import COMMAND
 
-COMMANDS = ("encode", "forward", "generate", "predict", "scan", "score", "variants")
+COMMANDS = ("demo", "encode", "forward", "generate", "predict", "scan", "score", "variants")
 
 
 @pytest.fixture

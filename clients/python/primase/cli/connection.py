@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from primase.channel import TlsOptions
+from primase.channel import DEFAULT_RETRY, RetryPolicy, TlsOptions
 from primase.cli.journal import JournalError
 from primase.client import Client, connect
 from primase.exceptions import PrimaseError
@@ -64,9 +64,11 @@ class Connection:
     tls: TlsOptions | None
     timeout_s: float | None
 
-    def connect(self) -> Client:
+    def connect(self, retry: RetryPolicy | None = DEFAULT_RETRY) -> Client:
         """A client. Raises OSError where a file of `tls` cannot be read."""
-        return connect(self.server, token=self.token, tls=self.tls, timeout_s=self.timeout_s)
+        return connect(
+            self.server, token=self.token, tls=self.tls, timeout_s=self.timeout_s, retry=retry
+        )
 
     @staticmethod
     def of_command() -> "Connection":

@@ -43,7 +43,7 @@ def family_of(client: Client, model: str, known: tuple[FamilyName, ...]) -> Fami
     UsageError where it is not `known`, or where an option was given that is for another one.
     """
     context = click.get_current_context()
-    family = _NAMES.get(client.model(model).family)
+    family = family_name(client.model(model))
     if family is None or family not in known:
         title = "of another family" if family is None else _a_model_of(family)
         raise click.UsageError(
@@ -60,6 +60,11 @@ def family_of(client: Client, model: str, known: tuple[FamilyName, ...]) -> Fami
                 f"one of {TITLES[family]}"
             )
     return family
+
+
+def family_name(model: models_pb2.Model) -> FamilyName | None:
+    """The family of a model; None where this client does not know it."""
+    return _NAMES.get(model.family)
 
 
 def _a_model_of(family: FamilyName) -> str:

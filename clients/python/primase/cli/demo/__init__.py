@@ -1,0 +1,1 @@
+"""What `primase demo` shows: six calls on real sequences."""
