@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
@@ -112,7 +113,7 @@ def test_a_reload_that_fails_leaves_the_old_weights(
 ) -> None:
     old = mean_of(live)
     for source in ("/nowhere/at/all.pt", "/" + "long" * 100, "/nul\0"):
-        refused = refusal(lambda source=source: reload_one(live, source))
+        refused = refusal(partial(reload_one, live, source))
         assert (refused.code, refused.reason) == (
             grpc.StatusCode.FAILED_PRECONDITION,
             "MODEL_LOAD_FAILED",
