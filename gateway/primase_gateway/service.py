@@ -27,6 +27,8 @@ CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
 )
+# Over REST nobody says whether a request was refused before, and comes back as it was told.
+MAY_BE_BACK = ("x-primase-is-back", "1")
 HEALTH_METHOD = "/grpc.health.v1.Health/Check"
 # Probes commonly wait for a second.
 HEALTH_DEADLINE_S = 0.8
@@ -122,4 +124,8 @@ class Service:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         request_id = ("x-request-id", current_request_id.get())
         others = {"authorization": self.credentials, HEADER: current_traceparent.get()}
-        return (request_id, *((key, value) for key, value in others.items() if value))
+        return (
+            request_id,
+            MAY_BE_BACK,
+            *((key, value) for key, value in others.items() if value),
+        )

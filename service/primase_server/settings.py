@@ -90,7 +90,7 @@ class Limits:
     max_state_bytes: int | None = None
     max_pending_result_bytes: int = 16 * MIB
     max_step_s: float = 1.0
-    max_queue_s: float = 30.0
+    max_queue_s: float = 2.0
     heartbeat_s: float = 15.0
     # after which a client is asked to connect again
     connection_age_s: float | None = None

@@ -30,7 +30,14 @@ from primase_server.errors import (
     PrimaseError,
 )
 from primase_server.models.registry import ServedModel
-from primase_server.rpc.call import PRECISION_UNVERIFIED, UNUSED, Call, Spent
+from primase_server.rpc.call import (
+    BACK_HEADER,
+    PRECISION_UNVERIFIED,
+    TURN_HEADER,
+    UNUSED,
+    Call,
+    Spent,
+)
 from primase_server.rpc.concerns import PUSHBACK_HEADER
 from primase_server.rpc.status import GivenStatus
 
@@ -91,6 +98,10 @@ class Attempts:
             told.append((CALLER_HEADER, call.caller.name))
         if call.caller.quotas is not None:
             told.append((QUOTA_HEADER, str(self._num_taken)))
+        if call.retry.is_back:
+            told.append((BACK_HEADER, "1"))
+        if self._refusals:
+            told.append((TURN_HEADER, "1"))
         for name, value in call.context.invocation_metadata() or ():
             if name == TRACE_HEADER:
                 told.append((TRACE_HEADER, str(value)))

@@ -2,9 +2,11 @@
 
 Tokens and bytes are hard bounds. Waiting is bounded too, at the speed measured lately. A burst may
 wait, `max_queue_s` or `_CALM_JOBS` times as long as the job takes by itself, whichever is longer.
-Whoever comes when that is full is refused, and from then on the queue is kept short, until for
-`max_queue_s` nobody had to be refused: of a load that never ends a long queue would make everybody
-wait, and answer nobody more.
+Whoever comes when that is full is refused, and from then on work of its size and above is kept to a
+short queue, until for `_PRESSED_S` none had to be refused: of a load that never ends a long queue
+would make everybody wait, and answer nobody more. Those refused wait where they are, each told a
+turn of its own (`line.py`), at which it goes before those who come for the first time: so a burst
+of any size is worked off, and the device does not idle.
 
 What counts is the work that runs before the job is through, in fair order: so much work of others
 as it has itself of each of them. So short jobs may join behind long ones, and a long job with short
@@ -14,24 +16,36 @@ ones in front of it always may.
 import math
 
 from primase_server.engine.engine import QueueState
+from primase_server.engine.job import NO_RETRY, Retry
 from primase_server.engine.limits import EngineLimits
+from primase_server.engine.line import Line
 from primase_server.engine.throughput import Throughput
 from primase_server.errors import DeadlineTooShort, QueueFull, RequestTooLarge
 
 _SHORTEST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 60.0
 
-_CALM_JOBS = 128
+_CALM_JOBS = 32
 """Jobs of the same size that may wait, however long that takes."""
 
 _PRESSED_JOBS = 16
 """The same where somebody was refused lately; the step on the device counts."""
+
+_PRESSED_S = 2.0
+"""How long ago "lately" is."""
 
 _MOST_RUNNING_JOBS = _PRESSED_JOBS // 2
 """As so many at most: a long step gives way to short work."""
 
 _ALWAYS_S = 0.1
 """A wait for which nobody is refused."""
+
+_TURN_JOBS = _PRESSED_JOBS // 2
+"""Work that is left when the turn of one who was refused comes: the device does not wait for it,
+and it is let in although the device was slower or others came before."""
+
+_TURN_S = _ALWAYS_S / 2
+"""The same where jobs are so short that this is longer."""
 
 
 class Account:
@@ -40,8 +54,11 @@ class Account:
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
         self._throughput = Throughput()
-        self._refused_s = -math.inf
+        self._line = Line()
+        self._refused_s: dict[int, float] = {}
         self.num_charges = 0
+        self.num_reserved = 0
+        self.reserved_tokens = 0
         self.queued_tokens = 0
         self.queued_bytes = 0
         self.queued_items = 0
@@ -64,13 +81,24 @@ class Account:
         num_items: int,
         deadline_s: float | None,
         now_s: float,
+        retry: Retry = NO_RETRY,
     ) -> "Charge":
         """Charge a job, or raise RequestTooLarge, DeadlineTooShort or QueueFull."""
+        if not self.num_charges:
+            # Whoever has a turn in such a line is late or does not come.
+            self._line.clear()
         self._require_possible(num_tokens, num_bytes)
         self._require_time(num_tokens, deadline_s, now_s)
-        self._require_room(num_tokens, num_bytes)
-        self._require_short_wait(num_tokens, now_s)
+        latest_s = -math.inf if retry.has_turn else math.inf if deadline_s is None else deadline_s
+        self._require_room(num_tokens, num_bytes, now_s, latest_s)
+        self._require_short_wait(num_tokens, now_s, latest_s, is_back=retry.is_back)
         return Charge(self, num_tokens, num_bytes, num_items)
+
+    def reserve(self, num_tokens: int, num_bytes: int, now_s: float) -> "Charge":
+        """Charge work to come, that nobody waits for yet, or raise RequestTooLarge or QueueFull."""
+        self._require_possible(num_tokens, num_bytes)
+        self._require_room(num_tokens, num_bytes, now_s, math.inf)
+        return Charge(self, num_tokens, num_bytes, 0, is_waiting=False)
 
     def step_started(self, num_tokens: int) -> None:
         self.running_tokens += num_tokens
@@ -101,59 +129,89 @@ class Account:
 
     def _wait_s(self, num_tokens: int) -> float:
         """Time for the work in front; 0 when idle, so that a slow start never refuses for ever."""
-        # Fair queueing serves no other job more than this one needs before this one is through.
-        num_tokens_ahead = min(self.queued_tokens, self.num_charges * num_tokens)
-        return self._seconds_for(self.running_tokens + num_tokens_ahead)
+        return self._seconds_for(self.running_tokens + self._tokens_ahead(num_tokens))
 
-    def _require_room(self, num_tokens: int, num_bytes: int) -> None:
+    def _tokens_ahead(self, num_tokens: int) -> int:
+        """Of the queue: of each job no more than this one needs is served before it is through."""
+        return min(self.queued_tokens - self.reserved_tokens, self._num_jobs * num_tokens)
+
+    @property
+    def _num_jobs(self) -> int:
+        return self.num_charges - self.num_reserved
+
+    def _require_room(self, num_tokens: int, num_bytes: int, now_s: float, latest_s: float) -> None:
         over_tokens = self.queued_tokens + num_tokens - self._limits.max_queued_tokens
         over_bytes = self.queued_bytes + num_bytes - self._limits.max_queued_bytes
         if over_tokens > 0 or over_bytes > 0:
             over = max(
                 over_tokens / (self.queued_tokens or 1), over_bytes / (self.queued_bytes or 1)
             )
-            retry_after_s = self._seconds_for(self.queued_tokens * over)
+            room_s = self._seconds_for(self.queued_tokens * over)
             raise QueueFull(
                 "the model's queue has no room for this request now",
-                _within_bounds(retry_after_s),
+                self._turn_s(num_tokens, room_s, now_s, latest_s),
             )
 
-    def _require_short_wait(self, num_tokens: int, now_s: float) -> None:
+    def _require_short_wait(
+        self, num_tokens: int, now_s: float, latest_s: float, *, is_back: bool
+    ) -> None:
         if not num_tokens:
             return
-        num_ahead = min(self.queued_tokens / num_tokens, self.num_charges)
+        num_ahead = self._tokens_ahead(num_tokens) / num_tokens
         num_ahead += min(self.running_tokens / num_tokens, _MOST_RUNNING_JOBS)
+        num_ahead = min(num_ahead, self._num_jobs)
         own_s = self._seconds_for(num_tokens)
-        is_pressed = now_s - self._refused_s < self._limits.max_queue_s < math.inf
+        is_its_turn = is_back and self._line.take(num_tokens, now_s)
+        is_pressed = self._is_pressed(num_tokens, now_s) and not is_its_turn
         most = _PRESSED_JOBS if is_pressed else _CALM_JOBS
         most_s = _ALWAYS_S if is_pressed else max(_ALWAYS_S, self._limits.max_queue_s)
         if num_ahead < most or num_ahead * own_s <= most_s:
             return
-        self._refused_s = now_s
+        self._refused_s[num_tokens.bit_length()] = now_s
+        room_s = num_ahead * own_s - max(_TURN_JOBS * own_s, _TURN_S)
         raise QueueFull(
             "the model has more work now than it can do soon",
-            _within_bounds((num_ahead - _PRESSED_JOBS) * own_s),
+            self._turn_s(num_tokens, room_s, now_s, latest_s),
         )
+
+    def _is_pressed(self, num_tokens: int, now_s: float) -> bool:
+        """Whether work as short as this, to a power of two, was refused lately."""
+        return any(
+            size <= num_tokens.bit_length() and now_s - refused_s < _PRESSED_S
+            for size, refused_s in self._refused_s.items()
+        )
+
+    def _turn_s(self, num_tokens: int, room_s: float, now_s: float, latest_s: float) -> float:
+        """When to come back where there is room in `room_s`: behind those who were told before."""
+        tokens_per_s = self._throughput.tokens_per_s
+        turn_s = self._line.give(num_tokens, room_s, tokens_per_s, now_s, latest_s)
+        return min(max(turn_s, _SHORTEST_RETRY_S), _LONGEST_RETRY_S)
 
     def _seconds_for(self, num_tokens: float) -> float:
         tokens_per_s = self._throughput.tokens_per_s
         return num_tokens / tokens_per_s if tokens_per_s > 0 else 0.0
 
 
-def _within_bounds(retry_after_s: float) -> float:
-    return min(max(retry_after_s, _SHORTEST_RETRY_S), _LONGEST_RETRY_S)
-
-
 class Charge:
     """One job's share of an account, given back piece by piece."""
 
-    def __init__(self, account: Account, num_tokens: int, num_bytes: int, num_items: int) -> None:
+    def __init__(
+        self,
+        account: Account,
+        num_tokens: int,
+        num_bytes: int,
+        num_items: int,
+        *,
+        is_waiting: bool = True,
+    ) -> None:
         self._account = account
+        self._is_waiting = is_waiting
         self.num_tokens = 0
         self.num_bytes = 0
         self.num_items = 0
         self._is_open = True
         account.num_charges += 1
+        account.num_reserved += not is_waiting
         self._add(num_tokens, num_bytes, num_items)
 
     def beside(self, num_tokens: int, num_bytes: int, num_items: int) -> "Charge":
@@ -173,11 +231,13 @@ class Charge:
         if self._is_open:
             self._is_open = False
             self._account.num_charges -= 1
+            self._account.num_reserved -= not self._is_waiting
 
     def _add(self, num_tokens: int, num_bytes: int, num_items: int) -> None:
         self.num_tokens += num_tokens
         self.num_bytes += num_bytes
         self.num_items += num_items
         self._account.queued_tokens += num_tokens
+        self._account.reserved_tokens += 0 if self._is_waiting else num_tokens
         self._account.queued_bytes += num_bytes
         self._account.queued_items += num_items

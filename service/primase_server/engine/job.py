@@ -66,6 +66,21 @@ class SequentialItem(Item, Protocol):
 
 
 @dataclass(frozen=True)
+class Retry:
+    """What a caller has been told before, where work was refused to come back.
+
+    is_back: it may have been told a turn, and this be it. has_turn: it is told one by another
+    process, so that nobody has to come after one of here.
+    """
+
+    is_back: bool = False
+    has_turn: bool = False
+
+
+NO_RETRY = Retry()
+
+
+@dataclass(frozen=True)
 class Job:
     """Encode, predict, score: items that are answered one by one, in their order.
 
@@ -74,6 +89,7 @@ class Job:
     deadline_s: a `time.monotonic()` value, or None.
     quotas: what the caller may have; None is no limit.
     edition: of the model's weights that the items were made for; 0 is any.
+    retry: what the caller has been told before.
     """
 
     model: str
@@ -83,6 +99,7 @@ class Job:
     deadline_s: float | None = None
     quotas: Quotas | None = None
     edition: int = 0
+    retry: Retry = NO_RETRY
 
     @property
     def num_tokens(self) -> int:

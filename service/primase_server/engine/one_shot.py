@@ -55,13 +55,13 @@ class OneShotScheduler:
         if not job.items:
             raise InvalidRequest.at("items", "must not be empty")
         charge = self._account.admit(
-            job.num_tokens, job.num_bytes, len(job.items), job.deadline_s, now_s
+            job.num_tokens, job.num_bytes, len(job.items), job.deadline_s, now_s, job.retry
         )
         return self.add_charged(job, recipient, charge, now_s)
 
     def reserve(self, num_tokens: int, num_bytes: int, now_s: float) -> Charge:
         """Room for work to come. Raises RequestTooLarge or QueueFull."""
-        return self._account.admit(num_tokens, num_bytes, 0, None, now_s)
+        return self._account.reserve(num_tokens, num_bytes, now_s)
 
     def add_charged(
         self, job: Job, recipient: Recipient, charge: Charge, now_s: float

@@ -33,9 +33,9 @@ OPTIONS = (
         default=Limits.max_queue_s,
         show_default=True,
         type=SOME_SECONDS,
-        help="How long a burst of work may wait, of each model, at its speed of late; 128 calls of "
-        "a size always may. Above that work is refused, to come back, and until nobody had to be "
-        "refused for so long, only 16 wait. Generation is not meant.",
+        help="How long work may wait, of each model, at its speed of late; 32 calls of a size "
+        "always may. Above that it is refused, each call with a turn of its own to come back at, "
+        "and until none had to be refused for 2 seconds, only 16 wait. Generation is not meant.",
     ),
     click.option(
         "--max-state-bytes",

@@ -11,6 +11,7 @@ import grpc
 
 from primase_server.access.caller import ANONYMOUS, Caller
 from primase_server.engine.events import Timings
+from primase_server.engine.job import NO_RETRY, Retry
 from primase_server.models.registry import Registry, ServedModel
 
 PRECISION_UNVERIFIED = ("x-primase-precision", "unverified")
@@ -18,6 +19,15 @@ PRECISION_UNVERIFIED = ("x-primase-precision", "unverified")
 
 UNUSED = "x-primase-unused-tokens"
 """Of those that a caller's quotas gave for a call, behind the answer of a replica."""
+
+ATTEMPTS_HEADER = "grpc-previous-rpc-attempts"
+"""How often a client's gRPC has tried this call before."""
+
+BACK_HEADER = "x-primase-is-back"
+"""The same of a call that is made for another; of one over REST it is not known, and may be so."""
+
+TURN_HEADER = "x-primase-has-turn"
+"""Another replica has told the caller when to come back, unless this one takes the call."""
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -54,7 +64,8 @@ class Call:
     model: the configured name of the one that is asked, once it is found. edition: of the model's
     weights that the whole call is answered from. admitted_s: from the
     call's arrival until its work was in the queue. first_token_s: until its first token was there.
-    num_unused_tokens: of a replica's call, for the books that its front end keeps.
+    num_unused_tokens: of a replica's call, for the books that its front end keeps. retry: what its
+    caller has been told before.
     """
 
     method: str
@@ -70,6 +81,7 @@ class Call:
     first_token_s: float | None = None
     num_unused_tokens: int = 0
     caller: Caller = ANONYMOUS
+    retry: Retry = NO_RETRY
     _held: ServedModel | None = None
 
     @classmethod
@@ -78,7 +90,9 @@ class Call:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         given = metadata.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        return cls(method, context, request_id)
+        is_back = not metadata.keys().isdisjoint((ATTEMPTS_HEADER, BACK_HEADER))
+        retry = Retry(is_back, has_turn=TURN_HEADER in metadata)
+        return cls(method, context, request_id, retry=retry)
 
     @property
     def request_id_header(self) -> tuple[str, str]:

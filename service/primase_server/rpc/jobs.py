@@ -68,7 +68,14 @@ async def outcomes(
     call = current_call()
     caller = call.caller
     job = Job(
-        model, call.request_id, items, caller.flow, call.deadline_s, caller.quotas, call.edition
+        model,
+        call.request_id,
+        items,
+        caller.flow,
+        call.deadline_s,
+        caller.quotas,
+        call.edition,
+        call.retry,
     )
     ticket = engine.submit(job)
     call.note_admitted()
