@@ -1,7 +1,9 @@
 """progen2-demo writes antibodies."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from primase_server.settings import ModelSettings
 from tests.outside import outside
 from tests.rpc.live import SETTINGS, serving
 from tools.train_demo.protein_measures import is_one_vh, log_likelihoods, shuffled
-from tools.train_demo.proteins import read_antibodies, read_proteins, split_proteins
+from tools.train_demo.proteins import Split, read_antibodies
 
 MOST_BYTES = 6_000_000
 NAME = "progen2-demo"
@@ -46,9 +48,9 @@ def test_the_documented_call_gives_antibodies(samples: list[str]) -> None:
 
 
 def test_antibodies_that_it_never_saw_score_above_the_same_residues_shuffled(
-    shipped: Path,
+    shipped: Path, split: Split, reported: Callable[[str], Any]
 ) -> None:
-    split = split_proteins(read_proteins(outside("data")))
+    assert split.digest == reported("progen2")["split"]
     antibodies = [one.sequence for one in split.test if one.source in ("VH", "VL")][::3]
     model = load(LocalWeights(shipped / "progen2")).model
     generator = np.random.default_rng(0)

@@ -25,7 +25,8 @@ def draw(
         rows = read_log(log)
         for name, (label, style) in BITS.items():
             steps = [row["step"] for row in rows]
-            axes.plot(steps, [row[name] for row in rows], style, label=f"{log.stem}, {label}")
+            told = label if len(logs) == 1 else f"{log.stem}, {label}"
+            axes.plot(steps, [row[name] for row in rows], style, label=told)
     if bar is not None:
         axes.axhline(bar, color="grey", linewidth=1, label=bar_name)
     axes.set(xlabel="steps", ylabel="bits", title=title)
