@@ -35,7 +35,7 @@ GO_PLUGINS := .cache/bin/.go-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GR
 .PHONY: help venv demo test charts charts-golden conformance conformance-versions conformance-go conformance-go-floor conformance-go-newest conformance-java java dist dist-java fuzz lint generate baseline bench bench-esm2 bench-evo2 bench-evo2-forward bench-progen2 soak train-demo-smoke clean
 
 help:
-	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051"
+	@echo "make demo      serve the demo models: REST on port 8000, gRPC on port 50051; beside it, .venv/bin/primase demo shows six calls"
 	@echo "make test      run every test"
 	@echo "make conformance  run the clients of every language that is built against one suite; prints a table"
 	@echo "make conformance-versions  the same with the oldest and the newest libraries that are supported"

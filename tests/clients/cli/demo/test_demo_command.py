@@ -74,7 +74,7 @@ def test_the_steps_are_listed_without_a_server() -> None:
 
 
 def test_a_step_that_fails_leaves_the_others_alone() -> None:
-    result = served("--brief", "--step", 6, "--step", 5, "--step", 4)
+    result = served("--brief", "--pause", "--step", 6, "--step", 5, "--step", 4)
     assert result.exit_code == 1
     assert result.stderr == "2 failed\n"
     antibodies, contacts, residue = re.split("\n── ", result.stdout)[1:]

@@ -35,6 +35,13 @@ def test_rest_elsewhere() -> None:
     assert "http://other/primase/v1/models/esm2-8m:predict" in told(PLAIN, "http://other/")["curl"]
 
 
+def test_a_name_of_many_addresses() -> None:
+    texts = told(Connection("dns:///lab:50051", None, None, None))
+    assert "http://lab:8000/primase" in texts["curl"]
+    assert " lab:50051 primase.esm2" in texts["grpcurl"]
+    assert 'primase.connect("dns:///lab:50051")' in texts["Python"]
+
+
 def test_encrypted_and_with_a_token_that_is_not_written() -> None:
     texts = told(SECURE)
     files = "--cacert 'ca file.pem' --cert c.pem --key k.pem"

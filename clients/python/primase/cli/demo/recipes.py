@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from primase.channel import TlsOptions
+from primase.channel import MANY, TlsOptions
 from primase.cli.connection import Connection
 from primase.cli.demo.page import WIDTH
 from primase.cli.demo.step import Step
@@ -33,14 +33,18 @@ class Recipes:
         yield "curl", f"curl -sN {self._curl_options}{url} -d {quote(laid_out(body))}"
         yield "Python", f"{self._python_client}\n{step.python(model).rstrip()}"
         message = quote(laid_out({"model": model, **body}))
-        target = f"{self.connection.server} {step.method}"
+        target = f"{self._target} {step.method}"
         yield "grpcurl", f"grpcurl {self._grpcurl_options}-d {message} {target}"
+
+    @property
+    def _target(self) -> str:
+        return self.connection.server.removeprefix(MANY).lstrip("/")
 
     @property
     def _rest_url(self) -> str:
         if self.rest_url:
             return self.rest_url.rstrip("/")
-        host = self.connection.server.rpartition(":")[0]
+        host = self._target.rpartition(":")[0]
         return f"{'https' if self.connection.tls else 'http'}://{host}:{REST_PORT}"
 
     @property
