@@ -61,6 +61,12 @@ def test_what_waits_for_a_replica_counts() -> None:
     assert scaler.observe(1.0, [IDLE], waiting_tokens=2000) == 2
 
 
+def test_work_that_waits_with_its_callers_counts() -> None:
+    scaler = Autoscaler(SCALING, 0.0)
+    told = ReplicaLoad(queued_tokens=200, told_tokens=1800, tokens_per_s=100.0)
+    assert scaler.observe(1.0, [told]) == 2
+
+
 def test_the_best_speed_is_what_counts_and_fades() -> None:
     scaler = Autoscaler(SCALING, 0.0)
     scaler.observe(0.0, [busy(10, tokens_per_s=400.0)])

@@ -143,6 +143,7 @@ def test_each_who_is_refused_is_told_a_turn_of_its_own() -> None:
     account = waiting(32)
     told = [told_s(account, 10, now_s=0.0) for _ in range(5)]
     assert told == pytest.approx([2.4, 2.5, 2.6, 2.7, 2.8])
+    assert [account.told_tokens(now_s) for now_s in (0.0, 2.45, 3.0)] == [50, 40, 0]
     account.queued_tokens, account.num_charges = 160, 16
     assert told_s(account, 10, now_s=1.6) == pytest.approx(0.8 + 5 * 0.1)
 

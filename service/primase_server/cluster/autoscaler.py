@@ -2,7 +2,7 @@
 
 Over all replicas that take calls, with n of them wanted so far:
 
-    work    = sum of queued_tokens + running_tokens, and what waits for a replica
+    work    = sum of queued_tokens + running_tokens + told_tokens, and what waits for a replica
     target  = target_tokens, else target_wait_s × best          tokens that one replica may have
     up      = ceil(work / target)                               up > n asks for more
     used    = sum over replicas with work of tokens_per_s / best, at most 1 each
@@ -91,7 +91,7 @@ class Autoscaler:
         waiting_tokens: that no replica has yet.
         """
         work = waiting_tokens
-        work += sum(load.queued_tokens + load.running_tokens for load in loads)
+        work += sum(load.queued_tokens + load.running_tokens + load.told_tokens for load in loads)
         if work:
             self._worked_s = now_s
         self._remember_best(now_s, loads)

@@ -148,6 +148,7 @@ class Link:
             tokens_per_s=report.tokens_per_s,
             num_sequences=report.num_sequences,
             state_bytes=report.state_bytes,
+            told_tokens=report.told_tokens,
         )
         load = ReplicaLoad(
             queued_tokens=report.queued_tokens,
@@ -157,6 +158,7 @@ class Link:
             tokens_per_s=report.tokens_per_s,
             is_ready=report.ready,
             detail=report.detail,
+            told_tokens=report.told_tokens,
         )
         self._reported(self.handle, load)
 

@@ -78,6 +78,7 @@ class LoadServicer(replica_service_pb2_grpc.ReplicaServiceServicer):
             state_bytes=queue.state_bytes,
             ready=self._served.state is ModelState.READY,
             detail=self._served.detail,
+            told_tokens=queue.told_tokens,
         )
 
     def _queue(self) -> QueueState:

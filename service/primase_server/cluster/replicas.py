@@ -71,6 +71,7 @@ class ReplicaLoad:
     running_tokens: of the step on the device. capacity_tokens: what its queue holds at most.
     tokens_per_s: of device time, measured lately; 0.0 until the first step.
     is_ready: it takes calls. detail: why not, or what is wrong with it all the same.
+    told_tokens: of work that it refused, whose callers were told to come back later than now.
     """
 
     queued_tokens: int = 0
@@ -80,6 +81,7 @@ class ReplicaLoad:
     tokens_per_s: float = 0.0
     is_ready: bool = True
     detail: str = ""
+    told_tokens: int = 0
 
 
 class ReplicaFailed(Exception):

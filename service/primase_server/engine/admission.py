@@ -26,16 +26,16 @@ _SHORTEST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 60.0
 
 _CALM_JOBS = 32
-"""Jobs of the same size that may wait, however long that takes."""
+"""Jobs of the same size that may wait, however long that takes; those on the device count."""
 
 _PRESSED_JOBS = 16
-"""The same where somebody was refused lately; the step on the device counts."""
+"""The same where somebody was refused lately."""
 
 _PRESSED_S = 2.0
 """How long ago "lately" is."""
 
 _MOST_RUNNING_JOBS = _PRESSED_JOBS // 2
-"""As so many at most: a long step gives way to short work."""
+"""As so many at most where few may wait: the next step is not to be much smaller than this one."""
 
 _ALWAYS_S = 0.1
 """A wait for which nobody is refused."""
@@ -73,6 +73,10 @@ class Account:
             running_tokens=self.running_tokens,
             tokens_per_s=self._throughput.tokens_per_s,
         )
+
+    def told_tokens(self, now_s: float) -> int:
+        """Of work that was refused, whose time to come back is yet to come."""
+        return self._line.tokens_after(now_s)
 
     def admit(
         self,
@@ -157,15 +161,18 @@ class Account:
     ) -> None:
         if not num_tokens:
             return
-        num_ahead = self._tokens_ahead(num_tokens) / num_tokens
-        num_ahead += min(self.running_tokens / num_tokens, _MOST_RUNNING_JOBS)
-        num_ahead = min(num_ahead, self._num_jobs)
         own_s = self._seconds_for(num_tokens)
+        num_queued = self._tokens_ahead(num_tokens) / num_tokens
+        num_running = self.running_tokens / num_tokens
+        num_ahead = min(num_queued + num_running, self._num_jobs)
         is_its_turn = is_back and self._line.take(num_tokens, now_s)
-        is_pressed = self._is_pressed(num_tokens, now_s) and not is_its_turn
-        most = _PRESSED_JOBS if is_pressed else _CALM_JOBS
-        most_s = _ALWAYS_S if is_pressed else max(_ALWAYS_S, self._limits.max_queue_s)
-        if num_ahead < most or num_ahead * own_s <= most_s:
+        if is_its_turn or not self._is_pressed(num_tokens, now_s):
+            most, most_s = _CALM_JOBS, max(_ALWAYS_S, self._limits.max_queue_s)
+            num_counted = num_ahead
+        else:
+            most, most_s = _PRESSED_JOBS, _ALWAYS_S
+            num_counted = min(num_ahead, num_queued + _MOST_RUNNING_JOBS)
+        if num_counted < most or num_counted * own_s <= most_s:
             return
         self._refused_s[num_tokens.bit_length()] = now_s
         room_s = num_ahead * own_s - max(_TURN_JOBS * own_s, _TURN_S)

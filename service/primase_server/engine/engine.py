@@ -28,6 +28,7 @@ class QueueState:
     running_tokens: in the step on the device.
     tokens_per_s: measured lately; 0.0 until the first step.
     num_sequences: that hold state on the device. state_bytes: reserved for that.
+    told_tokens: of work that was refused, whose callers were told to come back later than now.
     """
 
     queued_tokens: int
@@ -37,6 +38,7 @@ class QueueState:
     tokens_per_s: float
     num_sequences: int = 0
     state_bytes: int = 0
+    told_tokens: int = 0
 
     def with_other(self, other: "QueueState") -> "QueueState":
         """Two kinds of work of one model, taken together; the faster one's speed."""
@@ -48,6 +50,7 @@ class QueueState:
             tokens_per_s=max(self.tokens_per_s, other.tokens_per_s),
             num_sequences=self.num_sequences + other.num_sequences,
             state_bytes=self.state_bytes + other.state_bytes,
+            told_tokens=self.told_tokens + other.told_tokens,
         )
 
 

@@ -35,6 +35,10 @@ class Line:
     def __len__(self) -> int:
         return len(self._to_come)
 
+    def tokens_after(self, now_s: float) -> int:
+        """Of those who are to come after that."""
+        return sum(turn.num_tokens for turn in self._to_come if turn.at_s > now_s)
+
     def clear(self) -> None:
         """Forget those that are to come."""
         self._to_come.clear()

@@ -48,7 +48,10 @@ class OneShotScheduler:
     def state(self) -> QueueState:
         room = self._room
         return replace(
-            self._account.state, num_sequences=room.num_holders, state_bytes=room.held_bytes
+            self._account.state,
+            num_sequences=room.num_holders,
+            state_bytes=room.held_bytes,
+            told_tokens=self._account.told_tokens(time.monotonic()),
         )
 
     def add(self, job: Job, recipient: Recipient, now_s: float) -> list[Delivery]:

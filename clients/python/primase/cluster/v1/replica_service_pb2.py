@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(primase/cluster/v1/replica_service.proto\x12\x12primase.cluster.v1\"\x12\n\x10WatchLoadRequest\"\xe4\x02\n\x11WatchLoadResponse\x12#\n\rqueued_tokens\x18\x01 \x01(\x03R\x0cqueuedTokens\x12%\n\x0erunning_tokens\x18\x02 \x01(\x03R\rrunningTokens\x12!\n\x0cqueued_bytes\x18\x03 \x01(\x03R\x0bqueuedBytes\x12!\n\x0cqueued_items\x18\x04 \x01(\x03R\x0bqueuedItems\x12\'\n\x0f\x63\x61pacity_tokens\x18\x05 \x01(\x03R\x0e\x63\x61pacityTokens\x12 \n\x0ctokens_per_s\x18\x06 \x01(\x01R\ntokensPerS\x12#\n\rnum_sequences\x18\x07 \x01(\x03R\x0cnumSequences\x12\x1f\n\x0bstate_bytes\x18\x08 \x01(\x03R\nstateBytes\x12\x14\n\x05ready\x18\t \x01(\x08R\x05ready\x12\x16\n\x06\x64\x65tail\x18\n \x01(\tR\x06\x64\x65tail2l\n\x0eReplicaService\x12Z\n\tWatchLoad\x12$.primase.cluster.v1.WatchLoadRequest\x1a%.primase.cluster.v1.WatchLoadResponse0\x01\x42\x1a\n\x16\x64\x65v.primase.cluster.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(primase/cluster/v1/replica_service.proto\x12\x12primase.cluster.v1\"\x12\n\x10WatchLoadRequest\"\x85\x03\n\x11WatchLoadResponse\x12#\n\rqueued_tokens\x18\x01 \x01(\x03R\x0cqueuedTokens\x12%\n\x0erunning_tokens\x18\x02 \x01(\x03R\rrunningTokens\x12!\n\x0cqueued_bytes\x18\x03 \x01(\x03R\x0bqueuedBytes\x12!\n\x0cqueued_items\x18\x04 \x01(\x03R\x0bqueuedItems\x12\'\n\x0f\x63\x61pacity_tokens\x18\x05 \x01(\x03R\x0e\x63\x61pacityTokens\x12 \n\x0ctokens_per_s\x18\x06 \x01(\x01R\ntokensPerS\x12#\n\rnum_sequences\x18\x07 \x01(\x03R\x0cnumSequences\x12\x1f\n\x0bstate_bytes\x18\x08 \x01(\x03R\nstateBytes\x12\x14\n\x05ready\x18\t \x01(\x08R\x05ready\x12\x16\n\x06\x64\x65tail\x18\n \x01(\tR\x06\x64\x65tail\x12\x1f\n\x0btold_tokens\x18\x0b \x01(\x03R\ntoldTokens2l\n\x0eReplicaService\x12Z\n\tWatchLoad\x12$.primase.cluster.v1.WatchLoadRequest\x1a%.primase.cluster.v1.WatchLoadResponse0\x01\x42\x1a\n\x16\x64\x65v.primase.cluster.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHLOADREQUEST']._serialized_start=64
   _globals['_WATCHLOADREQUEST']._serialized_end=82
   _globals['_WATCHLOADRESPONSE']._serialized_start=85
-  _globals['_WATCHLOADRESPONSE']._serialized_end=441
-  _globals['_REPLICASERVICE']._serialized_start=443
-  _globals['_REPLICASERVICE']._serialized_end=551
+  _globals['_WATCHLOADRESPONSE']._serialized_end=474
+  _globals['_REPLICASERVICE']._serialized_start=476
+  _globals['_REPLICASERVICE']._serialized_end=584
 # @@protoc_insertion_point(module_scope)

@@ -49,6 +49,7 @@ class WatchLoadResponse(_message.Message):
     STATE_BYTES_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    TOLD_TOKENS_FIELD_NUMBER: _builtins.int
     queued_tokens: _builtins.int
     """Tokens of passes that have not started."""
     running_tokens: _builtins.int
@@ -69,6 +70,8 @@ class WatchLoadResponse(_message.Message):
     """It answers calls."""
     detail: _builtins.str
     """Why not, or what is wrong with it all the same."""
+    told_tokens: _builtins.int
+    """Tokens of work that was refused, whose callers were told to come back later than now."""
     def __init__(
         self,
         *,
@@ -82,10 +85,11 @@ class WatchLoadResponse(_message.Message):
         state_bytes: _builtins.int = ...,
         ready: _builtins.bool = ...,
         detail: _builtins.str = ...,
+        told_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_tokens", b"capacity_tokens", "detail", b"detail", "num_sequences", b"num_sequences", "queued_bytes", b"queued_bytes", "queued_items", b"queued_items", "queued_tokens", b"queued_tokens", "ready", b"ready", "running_tokens", b"running_tokens", "state_bytes", b"state_bytes", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_tokens", b"capacity_tokens", "detail", b"detail", "num_sequences", b"num_sequences", "queued_bytes", b"queued_bytes", "queued_items", b"queued_items", "queued_tokens", b"queued_tokens", "ready", b"ready", "running_tokens", b"running_tokens", "state_bytes", b"state_bytes", "tokens_per_s", b"tokens_per_s", "told_tokens", b"told_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
