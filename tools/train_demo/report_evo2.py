@@ -35,7 +35,7 @@ from tools.train_demo.start_codons import dips, start_effects, starts_of_genes
 from tools.train_demo.statistics import above, least_share, period_test, upper_bound
 
 WINDOW = 4096
-NUM_GENES, NUM_STARTS, NUM_WRITTEN = 200, 100, 50
+NUM_GENES, NUM_STARTS, NUM_WRITTEN = 200, 200, 50
 ORDERS = (
     *(
         Order(k, weight=weight)
