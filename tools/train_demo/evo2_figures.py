@@ -29,7 +29,7 @@ def by_position(axes: Axes, found: Mapping[str, Any]) -> None:
     axes.plot(np.arange(64, 64 + 128 * len(bits), 128), bits, label="evo2-demo")
     axes.axhline(found["markov_bits_per_base"], color="grey", label="best Markov model")
     axes.set(title="held-out E. coli", xlabel="bases read before", ylabel="bits per base")
-    axes.legend()
+    axes.legend(loc="center right")
 
 
 def genes(axes: Axes, found: Mapping[str, Any]) -> None:
@@ -58,7 +58,9 @@ def codons(axes: Axes, found: Mapping[str, Any]) -> None:
             np.arange(1, 4) + shift, values.mean(0), 0.25, yerr=errors, label=label, color=color
         )
     axes.set(title="mean variant effect, bits", xlabel="base of the codon", xticks=[1, 2, 3])
-    axes.legend(loc="lower left")
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_ylim(top=0.4)
+    axes.legend(loc="upper center", ncols=3, fontsize="small")
 
 
 def starts(axes: Axes, found: Mapping[str, Any]) -> None:
