@@ -16,7 +16,7 @@ from tests.clients.scripted import NamedModels, ScriptedEsm2, abort, serving, st
 
 CANDIDATES = [
     esm2_pb2.Candidate(residue=residue, probability=probability)
-    for residue, probability in (("L", 0.5), *zip("AGVSER", [0.05] * 6, strict=True), ("W", 0.02))
+    for residue, probability in (("L", 0.5), *zip("AGVSER", [0.05] * 6, strict=True), ("M", 0.02))
 ]
 
 
@@ -43,7 +43,7 @@ def answer(request: Any, context: Any) -> esm2_pb2.PredictResponse:
     """Candidates; contacts are refused."""
     if isinstance(request, esm2_pb2.StreamEncodeRequest):
         refuse(request, context)
-    mask = esm2_pb2.MaskPrediction(position=35, candidates=CANDIDATES)
+    mask = esm2_pb2.MaskPrediction(position=47, candidates=CANDIDATES)
     return esm2_pb2.PredictResponse(predictions=[esm2_pb2.Prediction(masks=[mask])])
 
 
@@ -82,7 +82,7 @@ def test_a_step_that_fails_leaves_the_others_alone() -> None:
     assert "failed: it broke" in contacts
     assert "failed" not in residue
     assert residue.splitlines()[-3:] == [
-        "   8. W  0.020  █▎ ◀ the true one",
+        "   8. M  0.020  █▎ ◀ the true one",
         "",
         residue.splitlines()[-1],
     ]

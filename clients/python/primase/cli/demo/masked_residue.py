@@ -11,7 +11,7 @@ from primase.client import Client
 from primase.esm2.v1 import esm2_service_pb2 as pb
 from primase.names import FamilyName
 
-POSITION = 35
+POSITION = 47
 NUM_CANDIDATES = 20
 NUM_SHOWN = 5
 BAR_WIDTH = 60
@@ -31,7 +31,8 @@ class MaskedResidue:
         residue = sequence("brodalumab_VH")[POSITION]
         page.text(
             f"Residue {POSITION + 1} of the heavy chain of brodalumab, which the demo model has "
-            f"never read, is masked: {_around()}. It is {residue}, as in nearly every antibody."
+            f"never read, is masked: {_around()}. It is {residue} in antibodies of its family, VH1; "
+            "those of VH3 have V there, and of VH4 I."
         )
         page.space()
         (result,) = client.esm2(model).predict(_masked(), num_candidates=NUM_CANDIDATES)
