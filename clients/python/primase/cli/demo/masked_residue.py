@@ -31,8 +31,8 @@ class MaskedResidue:
         residue = sequence("brodalumab_VH")[POSITION]
         page.text(
             f"Residue {POSITION + 1} of the heavy chain of brodalumab, which the demo model has "
-            f"never read, is masked: {_around()}. It is {residue} in antibodies of its family, VH1; "
-            "those of VH3 have V there, and of VH4 I."
+            f"never read, is masked: {_around()}. It is {residue} in antibodies of its family, "
+            "VH1; those of VH3 have V there, and of VH4 I."
         )
         page.space()
         (result,) = client.esm2(model).predict(_masked(), num_candidates=NUM_CANDIDATES)
