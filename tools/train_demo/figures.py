@@ -40,11 +40,11 @@ def esm2(found: Mapping[str, Any]) -> Figure:
     ):
         left.bar(places + shift, [found[one][key] for one in sources], 0.4, label=label)
     left.set_xticks(places, [*sources.values()])
-    left.set(title="held-out proteins", ylabel="perplexity of masked residues")
-    left.legend(loc="lower left")
+    left.set(title="held-out proteins", ylabel="perplexity of masked residues", ylim=(0, 24))
+    left.legend(ncols=2, loc="upper left")
     bars = {
-        f"{found['framework']['blind_residue']}\neverywhere": "blind_baseline",
-        "commonest\nat the place": "consensus_baseline",
+        f"always {found['framework']['blind_residue']}": "blind_baseline",
+        "by place": "consensus_baseline",
         "esm2-demo": "recovered",
     }
     colors = ["grey", "grey", "tab:orange"]
@@ -60,6 +60,7 @@ def esm2(found: Mapping[str, Any]) -> Figure:
         right.bar(places + shift, heights, 0.4, label=label, color=color)
     right.set_xticks(places, [name.split("_")[0] for name in contacts])
     right.set(title="contacts, structure left out", ylabel="precision of the best L pairs")
+    right.set_ylim(0, 0.2)
     right.legend()
     return figure
 
