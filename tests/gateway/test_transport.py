@@ -140,6 +140,7 @@ def test_the_request_id_goes_all_the_way(client: httpx.Client, script: Script) -
     answer = client.post(ENCODE, content=BODY, headers={"x-request-id": "run-7/3"})
     assert answer.headers["x-request-id"] == "run-7/3"
     assert script.metadata[0]["x-request-id"] == "run-7/3"
+    assert script.metadata[0]["x-primase-is-back"] == "1"
 
 
 @pytest.mark.parametrize("given", [None, "", "a b", "x" * 129])
