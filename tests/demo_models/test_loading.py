@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from primase_server.loading import esm2, progen2
+from primase_server.loading import esm2, evo2, progen2
 from primase_server.loading.demo import demo_folder
 from primase_server.loading.sources import configured
 from primase_server.models.card import WeightsSource
 from primase_server.settings import ModelSettings, Settings
 
-LOADERS = {"esm2": esm2.load, "progen2": progen2.load}
+LOADERS = {"esm2": esm2.load, "evo2": evo2.load, "progen2": progen2.load}
 SETTINGS = Settings(num_threads=1)
 
 

@@ -170,9 +170,13 @@ def main() -> None:
     parser.add_argument("family", choices=list(WRITERS))
     parser.add_argument("checkpoint", type=Path, help="that of a training script")
     parser.add_argument("folder", type=Path, help="the files go here")
+    parser.add_argument(
+        "--last", action="store_true", help="the last weights, not their running mean"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    weights = torch.load(options.checkpoint, weights_only=True)["ema"]
+    state = torch.load(options.checkpoint, weights_only=True)
+    weights = state["weights" if options.last else "ema"]
     files = WRITERS[options.family](weights, options.folder)
     for file in files:
         file.chmod(0o644)
