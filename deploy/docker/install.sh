@@ -22,7 +22,7 @@ pip_of() {
 
 "$python" -m venv --without-pip "$work/build"
 pip_of "$work/build" install --constraint "$tree/constraints.txt" hatchling
-for project in clients/python gateway service; do
+for project in clients/python gateway service demo; do
   pip_of "$work/build" wheel --no-deps --no-build-isolation --wheel-dir "$work/wheels" "$tree/$project"
 done
 
@@ -33,5 +33,5 @@ fi
 # Unasked for, what traces need costs nothing.
 cd "$work/wheels"
 pip_of "$prefix" install --constraint "$tree/constraints.txt" \
-  ./primase-*.whl ./primase_gateway-*.whl "$(echo ./primase_server-*.whl)[${EXTRAS:-telemetry}]"
+  ./primase-*.whl ./primase_gateway-*.whl ./primase_demo_models-*.whl "$(echo ./primase_server-*.whl)[${EXTRAS:-telemetry}]"
 "$prefix/bin/primase" --version

@@ -175,13 +175,13 @@ def serving(installed: Installed) -> Iterator[Server]:
 
 
 def test_it_holds_our_packages_and_no_installer(installed: Installed) -> None:
-    modules = "primase, primase_gateway, primase_server"
+    modules = "primase, primase_demo_models, primase_gateway, primase_server"
     asked = installed.run(
         "python", "-c", f"import {modules}\nfor m in ({modules}): print(m.__file__)"
     )
     assert asked.returncode == 0, asked.stderr
     assert all(Path(path).is_relative_to(installed.prefix) for path in asked.stdout.split())
-    assert len(asked.stdout.split()) == 3
+    assert len(asked.stdout.split()) == 4
     assert not (installed.prefix / "bin" / "pip").exists()
 
 
@@ -196,5 +196,11 @@ def test_it_serves_as_nobody_with_nowhere_to_write_but_one_folder(installed: Ins
         assert Path("/proc", str(server.process.pid)).stat().st_uid != 0
         ready = httpx.get(f"{server.url}/v1/health/ready", timeout=ASK_S)
         assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+        models = httpx.get(f"{server.url}/primase/v1/models", timeout=ASK_S).json()["models"]
+        assert {model["name"]: model["weights"]["trained"] for model in models} == {
+            "esm2-demo": True,
+            "evo2-demo": True,
+            "progen2-demo": True,
+        }
         server.terminate()
         assert server.wait() == 0
