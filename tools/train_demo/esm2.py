@@ -21,7 +21,7 @@ from tools.train_demo.proteins import Protein, read_proteins, split_proteins
 from tools.train_demo.training import Learner, parse_options
 
 CONFIG = Esm2Config(num_layers=6, width=160, num_heads=5)
-NUM_STEPS = 4000
+NUM_STEPS = 1800
 SHORT, LONG = (24, 136), (12, 256)
 """Sequences of a batch, and their tokens."""
 

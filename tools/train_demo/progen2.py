@@ -24,7 +24,7 @@ from tools.train_demo.training import Learner, parse_options
 CONFIG = ProGen2Config(
     num_layers=6, width=128, num_heads=8, inner_width=512, rotary_dims=16, max_tokens=1024
 )
-NUM_STEPS = 900
+NUM_STEPS = 600
 BATCH, LENGTH = 24, 136
 ANTIBODY_SHARE = 0.85
 EXCHANGED = 0.05
