@@ -168,8 +168,8 @@ class Learner:
     def load(self, path: Path) -> None:
         """Go on from `state`, which has to be of the same split."""
         state = torch.load(path, weights_only=True)
-        if state["split"] != self.split:
-            raise SystemExit(f"{path} learned from split {state['split']}, not {self.split}")
+        if (split := state.get("split")) != self.split:
+            raise SystemExit(f"{path} learned from split {split}, not {self.split}")
         for name, weight in state["weights"].items():
             self.network.weights[name].data.copy_(weight)
         for optimizer, one in zip(self.optimizers, state["optimizers"], strict=True):
