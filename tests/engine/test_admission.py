@@ -112,16 +112,18 @@ def waiting(
     return account
 
 
-def is_refused(account: Account, num_tokens: int, now_s: float, retry: Retry = NO_RETRY) -> bool:
-    return told_s(account, num_tokens, now_s, retry) is not None
+def is_refused(
+    account: Account, num_tokens: int, now_s: float, retry: Retry = NO_RETRY, flow: str = ""
+) -> bool:
+    return told_s(account, num_tokens, now_s, retry, flow) is not None
 
 
 def told_s(
-    account: Account, num_tokens: int, now_s: float, retry: Retry = NO_RETRY
+    account: Account, num_tokens: int, now_s: float, retry: Retry = NO_RETRY, flow: str = ""
 ) -> float | None:
     """When one who is refused is to come back, None for one who is not."""
     try:
-        account.admit(num_tokens, 0, 1, None, now_s, retry).release_all()
+        account.admit(num_tokens, 0, 1, None, now_s, retry, flow).release_all()
     except QueueFull as refused:
         return refused.retry_after_s
     return None
@@ -266,3 +268,28 @@ def test_nobody_is_refused_for_work_that_is_yet_to_come() -> None:
         charge.release_all()
     assert (account.queued_tokens, account.num_charges) == (1320, 33)
     assert (account.reserved_tokens, account.num_reserved) == (0, 0)
+
+
+def test_who_floods_the_queue_is_in_nobodys_way_but_their_own() -> None:
+    account = waiting(0)
+    flood = [account.admit(10, 0, 1, None, 0.0, flow="flood") for _ in range(32)]
+    assert is_refused(account, 10, now_s=0.0, flow="flood")
+    assert not is_refused(account, 10, now_s=0.0, flow="lab")
+    # Alone it would have 16 in the pressed queue: of the flood's as many go with its own.
+    lab = [account.admit(10, 0, 1, None, 0.0, flow="lab") for _ in range(8)]
+    assert is_refused(account, 10, now_s=0.0, flow="lab")
+    assert not is_refused(account, 10, now_s=0.0, flow="another")
+    for charge in flood + lab:
+        charge.release_all()
+        charge.release_all()
+    assert not is_refused(account, 10, now_s=0.0, flow="flood")
+    assert account.queued_tokens == 0
+
+
+def test_a_deadline_is_held_against_what_fair_flows_leave_in_front() -> None:
+    account = waiting(0, max_queue_s=60.0)
+    for _ in range(100):
+        account.admit(10, 0, 1, None, 0.0, flow="flood")
+    account.admit(10, 0, 1, deadline_s=0.2, now_s=0.0, flow="lab")
+    with pytest.raises(DeadlineTooShort, match=r"the wait is about 0\.300 s"):  # its own, and two
+        account.admit(10, 0, 1, deadline_s=0.2, now_s=0.0, flow="lab")

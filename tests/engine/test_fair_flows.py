@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primase_server.engine.generation_scheduler import GenerationScheduler
 from primase_server.engine.one_shot import OneShotScheduler
+from primase_server.errors import QueueFull
 from tests.engine import generation_toys
 from tests.engine.generation_toys import Reader, ToyModel
-from tests.engine.toys import ROOMY, EchoRunner, ToyItem, submit, toy_job, turn
+from tests.engine.toys import ROOMY, EchoRunner, ToyItem, single, submit, toy_job, turn
 
 BUDGET = 100
 ROWS = 4
@@ -43,6 +45,22 @@ def test_encoding(
     num_others = sum(payload.num_tokens for payload in passes if payload.name == "many")
     # Passes in front of each pass of the one: those of equal time, and what fills its step.
     assert num_others <= 2 * sum(lengths) + (len(lengths) + 3) * BUDGET
+
+
+def test_being_let_in() -> None:
+    """A key that has filled what may wait is told to come back; another's job is next but one."""
+    limits = replace(ROOMY, max_batch_tokens=10, max_queue_s=2.0)
+    scheduler = OneShotScheduler(EchoRunner(), limits)
+    submit(scheduler, single("first", 10))
+    assert turn(scheduler)
+    for _ in range(32):
+        submit(scheduler, single("many", 10, flow="many"))
+    with pytest.raises(QueueFull):
+        submit(scheduler, single("many", 10, flow="many"))
+    one = submit(scheduler, single("one", 10, flow="one"))
+    assert turn(scheduler)
+    assert turn(scheduler)
+    assert one.has_ended
 
 
 @settings(deadline=None, max_examples=30)

@@ -9,11 +9,13 @@ turn of its own (`line.py`), at which it goes before those who come for the firs
 of any size is worked off, and the device does not idle.
 
 What counts is the work that runs before the job is through, in fair order: so much work of others
-as it has itself of each of them. So short jobs may join behind long ones, and a long job with short
-ones in front of it always may.
+as it has itself of each of them, and of all jobs of another flow together as much as its own flow
+has with it. So short jobs may join behind long ones, a long job with short ones in front of it
+always may, and who floods the queue is in nobody's way but their own.
 """
 
 import math
+from dataclasses import dataclass
 
 from primase_server.engine.engine import QueueState
 from primase_server.engine.job import NO_RETRY, Retry
@@ -48,6 +50,12 @@ _TURN_S = _ALWAYS_S / 2
 """The same where jobs are so short that this is longer."""
 
 
+@dataclass
+class _Flow:
+    num_jobs: int = 0
+    num_tokens: int = 0
+
+
 class Account:
     """What one model's queue holds. Guarded by the device's lock."""
 
@@ -56,6 +64,7 @@ class Account:
         self._throughput = Throughput()
         self._line = Line()
         self._refused_s: dict[int, float] = {}
+        self._flows: dict[str, _Flow] = {}
         self.num_charges = 0
         self.num_reserved = 0
         self.reserved_tokens = 0
@@ -86,23 +95,39 @@ class Account:
         deadline_s: float | None,
         now_s: float,
         retry: Retry = NO_RETRY,
+        flow: str = "",
     ) -> "Charge":
-        """Charge a job, or raise RequestTooLarge, DeadlineTooShort or QueueFull."""
+        """Charge a job, or raise RequestTooLarge, DeadlineTooShort or QueueFull.
+
+        flow: as in `Job`.
+        """
         if not self.num_charges:
             # Whoever has a turn in such a line is late or does not come.
             self._line.clear()
         self._require_possible(num_tokens, num_bytes)
-        self._require_time(num_tokens, deadline_s, now_s)
+        num_tokens_ahead = self._tokens_ahead(num_tokens, flow)
+        self._require_time(num_tokens_ahead, deadline_s, now_s)
         latest_s = -math.inf if retry.has_turn else math.inf if deadline_s is None else deadline_s
         self._require_room(num_tokens, num_bytes, now_s, latest_s)
-        self._require_short_wait(num_tokens, now_s, latest_s, is_back=retry.is_back)
-        return Charge(self, num_tokens, num_bytes, num_items)
+        self._require_short_wait(
+            num_tokens, num_tokens_ahead, now_s, latest_s, is_back=retry.is_back
+        )
+        return Charge(self, num_tokens, num_bytes, num_items, flow)
 
     def reserve(self, num_tokens: int, num_bytes: int, now_s: float) -> "Charge":
         """Charge work to come, that nobody waits for yet, or raise RequestTooLarge or QueueFull."""
         self._require_possible(num_tokens, num_bytes)
         self._require_room(num_tokens, num_bytes, now_s, math.inf)
         return Charge(self, num_tokens, num_bytes, 0, is_waiting=False)
+
+    def count(self, flow: str, num_jobs: int, num_tokens: int) -> None:
+        """So many more or less of a flow are there; where it is "", each job is one of its own."""
+        if flow:
+            counted = self._flows.setdefault(flow, _Flow())
+            counted.num_jobs += num_jobs
+            counted.num_tokens += num_tokens
+            if not counted.num_jobs:
+                del self._flows[flow]
 
     def step_started(self, num_tokens: int) -> None:
         self.running_tokens += num_tokens
@@ -121,23 +146,31 @@ class Account:
                     f"the request needs {needed} {unit} and the whole queue holds {limit}"
                 )
 
-    def _require_time(self, num_tokens: int, deadline_s: float | None, now_s: float) -> None:
+    def _require_time(self, num_tokens_ahead: int, deadline_s: float | None, now_s: float) -> None:
         if deadline_s is None:
             return
         left_s = deadline_s - now_s
-        wait_s = self._wait_s(num_tokens)
+        # 0 when idle, so that a slow start never refuses for ever.
+        wait_s = self._seconds_for(self.running_tokens + num_tokens_ahead)
         if left_s <= 0 or wait_s > left_s:
             raise DeadlineTooShort(
                 f"{left_s:.3f} s are left before the deadline; the wait is about {wait_s:.3f} s"
             )
 
-    def _wait_s(self, num_tokens: int) -> float:
-        """Time for the work in front; 0 when idle, so that a slow start never refuses for ever."""
-        return self._seconds_for(self.running_tokens + self._tokens_ahead(num_tokens))
+    def _tokens_ahead(self, num_tokens: int, flow: str) -> int:
+        """Of the queue: of each job no more than this one needs is served before it is through.
 
-    def _tokens_ahead(self, num_tokens: int) -> int:
-        """Of the queue: of each job no more than this one needs is served before it is through."""
-        return min(self.queued_tokens - self.reserved_tokens, self._num_jobs * num_tokens)
+        Nor of each other flow more than this one has then, by the weights of `virtual_time.py`.
+        """
+        own = self._flows.get(flow)
+        most = num_tokens * (1 + (own.num_jobs if own else 0))
+        num_behind = sum(
+            max(0, min(other.num_tokens, other.num_jobs * num_tokens) - most)
+            for name, other in self._flows.items()
+            if name != flow
+        )
+        num_waiting = self.queued_tokens - self.reserved_tokens
+        return min(num_waiting, self._num_jobs * num_tokens) - num_behind
 
     @property
     def _num_jobs(self) -> int:
@@ -157,12 +190,18 @@ class Account:
             )
 
     def _require_short_wait(
-        self, num_tokens: int, now_s: float, latest_s: float, *, is_back: bool
+        self,
+        num_tokens: int,
+        num_tokens_ahead: int,
+        now_s: float,
+        latest_s: float,
+        *,
+        is_back: bool,
     ) -> None:
         if not num_tokens:
             return
         own_s = self._seconds_for(num_tokens)
-        num_queued = self._tokens_ahead(num_tokens) / num_tokens
+        num_queued = num_tokens_ahead / num_tokens
         num_running = self.running_tokens / num_tokens
         num_ahead = min(num_queued + num_running, self._num_jobs)
         is_its_turn = is_back and self._line.take(num_tokens, now_s)
@@ -208,16 +247,19 @@ class Charge:
         num_tokens: int,
         num_bytes: int,
         num_items: int,
+        flow: str = "",
         *,
         is_waiting: bool = True,
     ) -> None:
         self._account = account
+        self._flow = flow
         self._is_waiting = is_waiting
         self.num_tokens = 0
         self.num_bytes = 0
         self.num_items = 0
         self._is_open = True
         account.num_charges += 1
+        account.count(flow, 1, 0)
         account.num_reserved += not is_waiting
         self._add(num_tokens, num_bytes, num_items)
 
@@ -238,6 +280,7 @@ class Charge:
         if self._is_open:
             self._is_open = False
             self._account.num_charges -= 1
+            self._account.count(self._flow, -1, 0)
             self._account.num_reserved -= not self._is_waiting
 
     def _add(self, num_tokens: int, num_bytes: int, num_items: int) -> None:
@@ -245,6 +288,7 @@ class Charge:
         self.num_bytes += num_bytes
         self.num_items += num_items
         self._account.queued_tokens += num_tokens
+        self._account.count(self._flow, 0, num_tokens)
         self._account.reserved_tokens += 0 if self._is_waiting else num_tokens
         self._account.queued_bytes += num_bytes
         self._account.queued_items += num_items

@@ -58,7 +58,13 @@ class OneShotScheduler:
         if not job.items:
             raise InvalidRequest.at("items", "must not be empty")
         charge = self._account.admit(
-            job.num_tokens, job.num_bytes, len(job.items), job.deadline_s, now_s, job.retry
+            job.num_tokens,
+            job.num_bytes,
+            len(job.items),
+            job.deadline_s,
+            now_s,
+            job.retry,
+            job.flow,
         )
         return self.add_charged(job, recipient, charge, now_s)
 
