@@ -17,6 +17,7 @@ from primase.cluster.v1 import replica_service_pb2
 from primase.cluster.v1.replica_service_pb2_grpc import ReplicaServiceStub
 from primase.esm2.v1 import esm2_service_pb2 as esm2
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
+from primase.evo2.v1 import evo2_service_pb2 as evo2
 from primase.generation_results import Tokens
 from primase.models.v1 import model_service_pb2 as models
 from primase_server.access.quotas import QuotaLimits
@@ -31,7 +32,7 @@ from tests.certificate import self_signed
 from tests.cluster.nearby import Front, Seen, serving, settings_of
 from tests.cluster.requests import ESM2, EVO2, PROGEN2, PROTEIN, encode, generation
 from tests.conditions import until
-from tests.rpc.live import detail, refusal
+from tests.rpc.live import WAIT_S, detail, refusal
 
 SEEN = Seen()
 
@@ -176,7 +177,7 @@ def test_a_reader_that_stops_pauses_the_replicas_job_and_fills_nothing(front: Fr
     told = [-1, -2]
 
     def has_paused() -> bool:
-        told.append(sum(_queued_items(front)))
+        told.append(sum(_queued_items(front, ESM2)))
         return told[-1] == told[-40] if len(told) > 40 else False
 
     until(has_paused)
@@ -185,12 +186,12 @@ def test_a_reader_that_stops_pauses_the_replicas_job_and_fills_nothing(front: Fr
     until(lambda: is_idle(front, ESM2))
 
 
-def _queued_items(front: Front) -> list[int]:
+def _queued_items(front: Front, model: str) -> list[int]:
     async def states() -> list[int]:
         return [
-            r.server.host.engine.queue_state(ESM2).queued_items
+            r.server.host.engine.queue_state(model).queued_items
             for r in front.machines.replicas.values()
-            if r.handle.model == ESM2
+            if r.handle.model == model
         ]
 
     return front.run(states())
@@ -383,9 +384,30 @@ def test_a_stream_that_has_sent_nothing_moves(front: Front) -> None:
     # the device is busy with the first, so that the second waits for its turn on each replica
     request = esm2.StreamEncodeRequest(model=ESM2, items=encode(PROTEIN).items)
     with ThreadPoolExecutor(4) as threads:
-        long = [threads.submit(lambda: list(front.esm2.StreamEncode(request))) for _ in range(30)]
+        long = [
+            threads.submit(lambda: list(front.esm2.StreamEncode(request, timeout=WAIT_S)))
+            for _ in range(30)
+        ]
         front.run(front.machines.kill(front.replica(ESM2).handle.replica_id))
         assert all(len(call.result()) >= 1 for call in long if call.exception() is None)
+
+
+def test_calls_move_or_end_typed_when_their_replica_is_forgotten_under_them() -> None:
+    # Its end may be heard of before the calls see that of their connection.
+    with serving(settings_of(EVO2, replicas=(ReplicaRange(EVO2, 2, 2),))) as front:
+        whole = generation(400)
+        request = evo2.GenerateRequest(model=EVO2, items=whole.items, options=whole.options)
+        calls = [front.evo2.Generate.future(request, timeout=WAIT_S) for _ in range(2)]
+        until(lambda: all(_queued_items(front, EVO2)))
+        front.run(front.host.engine.forget(front.replica(EVO2).handle))
+        assert [len(call.result().samples[0].tokens.text) for call in calls] == [400, 400]
+        stream = front.evo2.StreamGenerate(generation(100_000), timeout=WAIT_S)
+        while not next(stream).HasField("tokens"):
+            pass
+        (handle,) = front.host.engine.replicas(EVO2)
+        front.run(front.host.engine.forget(handle))
+        refused = refusal(lambda: list(stream))
+        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "MODEL_NOT_READY")
 
 
 def _busy(front: Front, model: str) -> str:

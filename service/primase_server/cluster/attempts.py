@@ -53,6 +53,9 @@ LOST_RETRY_S = 0.1
 TRY_ANOTHER = ("QUEUE_FULL", "MODEL_NOT_READY", "SHUTTING_DOWN")
 NEVER_ADMITTED = (*TRY_ANOTHER, "DEADLINE_TOO_SHORT", "REQUEST_TOO_LARGE")
 
+LOST = (grpc.aio.AioRpcError, asyncio.CancelledError)
+"""How a call on a link ends that has no answer: by either, where its replica is gone."""
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -63,7 +66,7 @@ class Attempts:
         while True:
             async with attempts.next() as link:
                 try: ... the call on link ...
-                except grpc.aio.AioRpcError as error:
+                except LOST as error:
                     attempts.failed(link, error)  # raises unless it is to be tried again
     """
 
@@ -156,13 +159,18 @@ class Attempts:
         """All of it is here: note where the time went."""
         self._note(await rpc.trailing_metadata())
 
-    def failed(self, link: Link, error: grpc.aio.AioRpcError) -> None:
+    def failed(self, link: Link, error: grpc.aio.AioRpcError | asyncio.CancelledError) -> None:
         """Raise what the caller is told, unless another attempt is to be made."""
+        if isinstance(error, asyncio.CancelledError):
+            if _is_cancelled():
+                raise error
+            self._lost(link, grpc.StatusCode.CANCELLED)
+            return
         self._note(error.trailing_metadata())
         status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has what is asked of it
         reason = _reason(status) if status is not None else ""
         if status is None or not reason:
-            self._lost(link, error)
+            self._lost(link, error.code())
             return
         if (num_tokens := _asked_of_quotas(status)) is not None:
             self._take(num_tokens)
@@ -175,15 +183,15 @@ class Attempts:
         if len(self._refusals) >= MOST_REFUSED:
             raise min(self._refusals.values(), key=_retry_after_s)
 
-    def _lost(self, link: Link, error: grpc.aio.AioRpcError) -> None:
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+    def _lost(self, link: Link, code: grpc.StatusCode) -> None:
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineExpired("the deadline passed before the work was done")
         if link.given_up is not None:
             raise link.given_up
         log.warning(
             "replica_lost_a_call",
             replica=link.handle.replica_id,
-            code=error.code().name,
+            code=code.name,
             request_id=self._call.request_id,
         )
         self._lost_with.append(link.handle)
@@ -214,6 +222,12 @@ class Attempts:
             self._call.spent = Spent(spent["queue"], spent["queue"] + spent["compute"])
         if "ttft" in spent:
             self._call.first_token_s = self._sent_ms / 1000 + spent["ttft"]
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the caller who gives up, and not a channel that was closed under the call."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _reason(status: status_pb2.Status) -> str:

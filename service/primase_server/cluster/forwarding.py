@@ -16,7 +16,7 @@ from primase.esm2.v1 import esm2_service_pb2
 from primase.evo2.v1 import evo2_service_pb2
 from primase.models.v1 import model_service_pb2
 from primase.progen2.v1 import progen2_service_pb2
-from primase_server.cluster.attempts import Attempts
+from primase_server.cluster.attempts import LOST, Attempts
 from primase_server.cluster.remote_engine import RemoteEngine
 from primase_server.rpc.call import Context, current_call
 from primase_server.rpc.concerns import LARGE_REQUEST_BYTES
@@ -81,7 +81,7 @@ class Forwarding:
                     )
                     try:
                         answer = await rpc
-                    except grpc.aio.AioRpcError as error:
+                    except LOST as error:
                         attempts.failed(link, error)
                         continue
                     await attempts.begins(rpc)
@@ -106,7 +106,7 @@ class Forwarding:
                             if not attempts.has_answered:
                                 await attempts.begins(rpc)
                             yield message
-                    except grpc.aio.AioRpcError as error:
+                    except LOST as error:
                         attempts.failed(link, error)
                         continue
                     finally:
