@@ -159,6 +159,19 @@ class Front:
         return next(r for r in self.machines.replicas.values() if r.handle.model == model)
 
 
+def queued_items(front: Front, model: str) -> list[int]:
+    """Of each of a model's replicas."""
+
+    async def states() -> list[int]:
+        return [
+            r.server.host.engine.queue_state(model).queued_items
+            for r in front.machines.replicas.values()
+            if r.handle.model == model
+        ]
+
+    return front.run(states())
+
+
 def settings_of(*models: str, replicas: tuple[ReplicaRange, ...] = (), **limits: int) -> Settings:
     """A cluster of fixture models."""
     settings = Settings(

@@ -6,33 +6,28 @@ from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 
-import primase
 from primase.cluster.v1 import replica_service_pb2
 from primase.cluster.v1.replica_service_pb2_grpc import ReplicaServiceStub
 from primase.esm2.v1 import esm2_service_pb2 as esm2
 from primase.esm2.v1.esm2_service_pb2_grpc import Esm2ServiceStub
-from primase.evo2.v1 import evo2_service_pb2 as evo2
-from primase.generation_results import Tokens
 from primase.models.v1 import model_service_pb2 as models
 from primase_server.access.quotas import QuotaLimits
 from primase_server.cluster.replicas import ReplicaHandle
 from primase_server.cluster.router import Sent
 from primase_server.cluster.trust import CALLER_HEADER, TLS_NAME, TOKEN_HEADER
 from primase_server.engine.engine import QueueState
-from primase_server.rpc import generating
 from primase_server.settings import Access, ReplicaRange, Tls
 from tests.access.keys import add_key
 from tests.certificate import self_signed
-from tests.cluster.nearby import Front, Seen, serving, settings_of
+from tests.cluster.nearby import Front, Seen, queued_items, serving, settings_of
 from tests.cluster.requests import ESM2, EVO2, PROGEN2, PROTEIN, encode, generation
 from tests.conditions import until
-from tests.rpc.live import WAIT_S, detail, refusal
+from tests.rpc.live import refusal
 
 SEEN = Seen()
 
@@ -177,104 +172,13 @@ def test_a_reader_that_stops_pauses_the_replicas_job_and_fills_nothing(front: Fr
     told = [-1, -2]
 
     def has_paused() -> bool:
-        told.append(sum(_queued_items(front, ESM2)))
+        told.append(sum(queued_items(front, ESM2)))
         return told[-1] == told[-40] if len(told) > 40 else False
 
     until(has_paused)
     assert told[-1] > 32, "most of it waits with the replica"
     stream.cancel()
     until(lambda: is_idle(front, ESM2))
-
-
-def _queued_items(front: Front, model: str) -> list[int]:
-    async def states() -> list[int]:
-        return [
-            r.server.host.engine.queue_state(model).queued_items
-            for r in front.machines.replicas.values()
-            if r.handle.model == model
-        ]
-
-    return front.run(states())
-
-
-def test_unary_calls_are_all_answered_while_a_replica_dies(front: Front) -> None:
-    victim = front.replica(ESM2).handle.replica_id
-    with ThreadPoolExecutor(8) as threads:
-        calls = [threads.submit(front.esm2.Encode, encode(PROTEIN * 20)) for _ in range(120)]
-        until(lambda: sum(call.done() for call in calls) > 20)
-        front.run(front.machines.kill(victim))
-        assert {call.result().model for call in calls} == {ESM2}
-    assert victim not in front.machines.replicas
-    until(lambda: len(front.host.engine.replicas(ESM2)) == 2)
-
-
-def test_a_replica_that_nobody_knows_to_be_dead_gets_no_call_twice(front: Front) -> None:
-    until(lambda: len(front.host.engine.replicas(ESM2)) == 2)
-    victim = front.replica(ESM2).handle.replica_id
-    with ThreadPoolExecutor(8) as threads:
-        calls = [threads.submit(front.esm2.Encode, encode(PROTEIN * 20)) for _ in range(120)]
-        until(lambda: sum(call.done() for call in calls) > 20)
-        front.run(front.machines.kill(victim, tells=False))
-        assert {call.result().model for call in calls} == {ESM2}
-    front.loop.call_soon_threadsafe(front.machines.tell_death, victim)
-    until(lambda: victim not in front.machines.replicas)
-    until(lambda: len(front.host.engine.replicas(ESM2)) == 2)
-
-
-def test_a_stream_that_has_sent_something_ends_typed(front: Front) -> None:
-    stream = front.evo2.StreamGenerate(generation(100_000))
-    for message in stream:
-        if message.HasField("tokens"):
-            break
-    front.run(front.machines.kill(_busy(front, EVO2)))
-    refused = refusal(lambda: list(stream))
-    assert refused.code is grpc.StatusCode.UNAVAILABLE
-    assert refused.reason == "MODEL_NOT_READY"
-    assert detail(refused.status, error_details_pb2.RetryInfo) is not None
-
-
-def test_a_client_goes_on_with_evo2_elsewhere(
-    front: Front, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generating, "gather_s", lambda *_: 0.0)
-    how: dict[str, Any] = {
-        "num_tokens": 400,
-        "sampling": primase.Sampling(seed=3, top_k=4),
-        "alphabet": "ACGT",
-    }
-    with primase.connect(front.address) as client:
-        model = client.evo2(EVO2)
-        (whole,) = model.generate("ACGTTGCAAC", **how)
-        text = ""
-        for event in model.stream("ACGTTGCAAC", **how):
-            if isinstance(event, Tokens):
-                if not text:
-                    front.run(front.machines.kill(_busy(front, EVO2)))
-                text += event.text
-    assert text == whole.value.text
-    assert len(text) == 400
-    until(lambda: len(front.host.engine.replicas(EVO2)) == 2)
-
-
-def test_a_client_goes_on_with_progen2_where_the_only_replica_died(
-    front: Front, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generating, "gather_s", lambda *_: 0.0)
-    how: dict[str, Any] = {
-        "max_new_residues": 300,
-        "sampling": primase.Sampling(seed=11, top_p=0.95),
-    }
-    with primase.connect(front.address) as client:
-        model = client.progen2(PROGEN2)
-        (whole,) = model.generate("MKV", **how)
-        text = ""
-        for event in model.stream("MKV", **how):
-            if isinstance(event, Tokens):
-                if not text:
-                    front.run(front.machines.kill(_busy(front, PROGEN2)))
-                text += event.text
-    assert text == whole.value.text
-    assert len(text) > 50
 
 
 def test_a_model_without_replicas_sleeps_until_a_call_comes() -> None:
@@ -378,44 +282,3 @@ def test_calls_to_replicas_are_encrypted_where_there_are_certificates(tmp_path: 
 
 def _detail(front: Front) -> str:
     return front.models.GetModel(models.GetModelRequest(model=ESM2)).model.state_detail
-
-
-def test_a_stream_that_has_sent_nothing_moves(front: Front) -> None:
-    # the device is busy with the first, so that the second waits for its turn on each replica
-    request = esm2.StreamEncodeRequest(model=ESM2, items=encode(PROTEIN).items)
-    with ThreadPoolExecutor(4) as threads:
-        long = [
-            threads.submit(lambda: list(front.esm2.StreamEncode(request, timeout=WAIT_S)))
-            for _ in range(30)
-        ]
-        front.run(front.machines.kill(front.replica(ESM2).handle.replica_id))
-        assert all(len(call.result()) >= 1 for call in long if call.exception() is None)
-
-
-def test_calls_move_or_end_typed_when_their_replica_is_forgotten_under_them() -> None:
-    # Its end may be heard of before the calls see that of their connection.
-    with serving(settings_of(EVO2, replicas=(ReplicaRange(EVO2, 2, 2),))) as front:
-        whole = generation(400)
-        request = evo2.GenerateRequest(model=EVO2, items=whole.items, options=whole.options)
-        calls = [front.evo2.Generate.future(request, timeout=WAIT_S) for _ in range(2)]
-        until(lambda: all(_queued_items(front, EVO2)))
-        front.run(front.host.engine.forget(front.replica(EVO2).handle))
-        assert [len(call.result().samples[0].tokens.text) for call in calls] == [400, 400]
-        stream = front.evo2.StreamGenerate(generation(100_000), timeout=WAIT_S)
-        while not next(stream).HasField("tokens"):
-            pass
-        (handle,) = front.host.engine.replicas(EVO2)
-        front.run(front.host.engine.forget(handle))
-        refused = refusal(lambda: list(stream))
-        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "MODEL_NOT_READY")
-
-
-def _busy(front: Front, model: str) -> str:
-    async def name() -> str:
-        for replica in front.machines.replicas.values():
-            engine = replica.server.host.engine
-            if replica.handle.model == model and engine.queue_state(model).queued_items:
-                return replica.handle.replica_id
-        raise AssertionError("no replica is busy")
-
-    return front.run(name())
